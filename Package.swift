@@ -1,0 +1,28 @@
+// swift-tools-version: 6.2
+// The manifest is the architecture: a room may import what it names here and nothing else (Tests/HouseTests holds it to that).
+import PackageDescription
+
+/// Settings of every room: Swift 6 language mode, strict memory safety, no warning left standing.
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+]
+
+/// A room of the house: a target with its dependencies, named from the ground up.
+func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+/// The tests of a room.
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+  .testTarget(
+    name: name, dependencies: dependencies, resources: resources,
+    swiftSettings: [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)])
+}
+
+let package = Package(
+  name: "ceralacca",
+  dependencies: [],
+  targets: []
+)
