@@ -24,5 +24,14 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 let package = Package(
   name: "ceralacca",
   dependencies: [],
-  targets: []
+  targets: [
+    .target(name: "CPlatform", linkerSettings: [.linkedLibrary("crypt")]),
+
+    // Ground.
+    room("Octets", ["CPlatform"]),
+    room("Limits"),
+    room("Threading", ["CPlatform"]),
+    tests("OctetsTests", ["Octets"]),
+    tests("ThreadingTests", ["Threading"]),
+  ]
 )

@@ -1,0 +1,128 @@
+/// Every bound of the gateway, in one place (house rule 4). At a limit there is back-pressure or a 4xx, never growth.
+///
+/// Octets, seconds and counts; the unit comes last in the name. The configuration may change what its keys name; the rest is fixed.
+public struct Limits: Sendable, Equatable {
+  public var connection = ConnectionLimits()
+  public var command = CommandLimits()
+  public var message = MessageLimits()
+  public var delivery = DeliveryLimits()
+  public var storage = StorageLimits()
+
+  /// The defaults.
+  public init() {}
+
+  /// Memory that full connections may hold together, in octets: what an operator must have free.
+  public var intakeMemoryBytes: Int {
+    connection.maximumConnections * connection.idleConnectionBytes + storage.intakeMemoryBytes
+  }
+}
+
+/// Bounds of connections, for each lane unless said otherwise.
+public struct ConnectionLimits: Sendable, Equatable {
+  /// Connections open at once in the whole process; above it a new one is answered 421 and closed.
+  public var maximumConnections = 20_000
+  /// Connections from one address at once; above it 421.
+  public var maximumConnectionsPerPeer = 50
+  /// What an idle connection may cost, buffers included (measured by a test).
+  public let idleConnectionBytes = 64 * 1024
+  /// Octets read from a socket at once; one slab for a whole lane.
+  public let readSlabBytes = 256 * 1024
+  /// Octets waiting to be written to one peer above which reading from it stops.
+  public let writeHighWaterBytes = 256 * 1024
+  /// Silence while a command is awaited (RFC 5321 §4.5.3.2.7: at least 5 minutes).
+  public var commandTimeoutSeconds = 300
+  /// Silence while a body is awaited (RFC 5321 §4.5.3.2.5).
+  public var bodyTimeoutSeconds = 180
+  /// The slowest body that is put up with, in octets a second, measured over `slowBodyGraceSeconds`.
+  public var slowestBodyBytesPerSecond = 256
+  /// How long a body may be slow before it is given up.
+  public var slowBodyGraceSeconds = 60
+  /// A TLS handshake must be through by then.
+  public var handshakeTimeoutSeconds = 60
+  /// An SMTP session may last this long at the most.
+  public var sessionSeconds = 4 * 3600
+  public init() {}
+}
+
+/// Bounds of SMTP commands.
+public struct CommandLimits: Sendable, Equatable {
+  /// A command line with its CRLF (RFC 5321 §4.5.3.1.4 asks for 512; ESMTP parameters need more).
+  public let commandLineBytes = 2048
+  /// A line of an AUTH exchange (RFC 4954 §4).
+  public let authLineBytes = 12_288
+  /// A mail address in a path (RFC 5321 §4.5.3.1.3: 256 with its brackets).
+  public let pathBytes = 256
+  /// The local part of an address (RFC 5321 §4.5.3.1.1).
+  public let localPartBytes = 64
+  /// A domain (RFC 5321 §4.5.3.1.2).
+  public let domainBytes = 255
+  /// Recipients of one transaction; above it 452 (RFC 5321 §4.5.3.1.10).
+  public var maximumRecipients = 1000
+  /// Faulty commands after which the session ends with 421.
+  public var maximumFaults = 20
+  /// Failed AUTH attempts after which the session ends with 421.
+  public var maximumAuthFailures = 3
+  /// Messages in one session; above it 421.
+  public var maximumMessagesPerSession = 1000
+  public init() {}
+}
+
+/// Bounds of one message.
+public struct MessageLimits: Sendable, Equatable {
+  /// SIZE that is announced, and the octets above which DATA is answered 552 (hard limit).
+  public var maximumBytes = 100 * 1024 * 1024
+  /// F8: size within the provider's own limit, answered with a notice. At the most `maximumBytes`.
+  public var formalBytes = 70 * 1024 * 1024
+  /// F7: size × recipients (DM 2-11-2005 art. 12: at least 30 MB must be allowed); nil for no limit.
+  public var maximumBytesTimesRecipients: Int? = 30 * 1024 * 1024
+  /// The header, in octets.
+  public let headerBytes = 256 * 1024
+  /// Header fields.
+  public let headerFields = 2000
+  /// A line without its CRLF (RFC 5322 §2.1.1).
+  public let lineBytes = 998
+  /// MIME nesting.
+  public let depth = 50
+  /// MIME parts.
+  public let parts = 5000
+  /// Addresses in To and Cc together.
+  public let addresses = 5000
+  public init() {}
+}
+
+/// Bounds of delivery.
+public struct DeliveryLimits: Sendable, Equatable {
+  /// Recipients in one outgoing transaction (RFC 5321 §4.5.3.1.8: a server takes at least 100).
+  public var recipientsPerTransaction = 100
+  /// Connections to one next hop at once.
+  public var connectionsPerDestination = 8
+  /// An idle connection to a next hop is kept this long for the next message.
+  public var idleConnectionSeconds = 15
+  /// Silence of a next hop after which the attempt is given up and retried later.
+  public var replyTimeoutSeconds = 300
+  /// A connection that does not come about by then is a failed attempt.
+  public var connectTimeoutSeconds = 30
+  /// Waits between attempts: the first, doubled each time up to the last.
+  public var firstRetrySeconds = 60
+  public var lastRetrySeconds = 1800
+  /// An envelope that nobody took for this long is given up (RFC 6109 §2.2.2: 24 hours).
+  public var giveUpSeconds = 24 * 3600
+  public init() {}
+}
+
+/// Bounds of what is stored and kept in memory.
+public struct StorageLimits: Sendable, Equatable {
+  /// A spool segment, in octets.
+  public var segmentBytes = 64 * 1024 * 1024
+  /// A body is handed to the spool in pieces of this size while it arrives.
+  public let bodyPieceBytes = 1024 * 1024
+  /// Octets of bodies that are in memory and not yet in the spool, for the whole process; above it reading stops.
+  public var intakeMemoryBytes = 256 * 1024 * 1024
+  /// Free octets on the spool's disk below which MAIL is answered 452.
+  public var minimumFreeBytes = 512 * 1024 * 1024
+  /// Digests in one signing batch.
+  public let signingBatch = 8
+  /// Queue entries kept in memory at once; the rest wait in the ledger.
+  public var queueEntriesInMemory = 10_000
+  public init() {}
+}

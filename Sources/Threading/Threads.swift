@@ -1,0 +1,117 @@
+internal import CPlatform
+import Glibc
+
+/// An operating-system thread with a name, that runs one function to its end.
+public struct WorkerThread: Sendable {
+  // pthread_t is an opaque integer on Linux; join is called once, by whoever made the thread.
+  private let handle: pthread_t
+
+  /// Starts `body` on a thread of its own.
+  /// - Parameter name: shown by top and gdb, 15 octets at the most.
+  public init(name: String, _ body: @escaping @Sendable () -> Void) {
+    final class Box: Sendable {
+      let name: String
+      let body: @Sendable () -> Void
+      init(_ name: String, _ body: @escaping @Sendable () -> Void) {
+        self.name = name
+        self.body = body
+      }
+    }
+    var made = pthread_t()
+    // The thread takes over the box's reference and releases it first thing.
+    let box = unsafe Unmanaged.passRetained(Box(name, body)).toOpaque()
+    let failure = unsafe pthread_create(
+      &made, nil,
+      { raw in
+        let box = unsafe Unmanaged<Box>.fromOpaque(raw!).takeRetainedValue()
+        unsafe ceralacca_name_thread(box.name)
+        box.body()
+        return nil
+      }, box)
+    precondition(failure == 0, "pthread_create failed: \(failure)")
+    handle = made
+  }
+
+  /// Waits for the thread to end. Call it once.
+  public func join() { _ = pthread_join(handle, nil) }
+}
+
+/// A queue between threads: any number of senders, one or more takers who sleep while it is empty.
+@safe
+public final class Handoff<Item: Sendable>: @unchecked Sendable {
+  // Both owned by this object: made in init, destroyed in deinit, never moved.
+  private let lock: UnsafeMutablePointer<pthread_mutex_t>
+  private let filled: UnsafeMutablePointer<pthread_cond_t>
+  private var items: [Item] = []
+  private var closed = false
+
+  /// An empty queue.
+  public init() {
+    unsafe lock = .allocate(capacity: 1)
+    unsafe filled = .allocate(capacity: 1)
+    unsafe pthread_mutex_init(lock, nil)
+    unsafe pthread_cond_init(filled, nil)
+  }
+
+  deinit {
+    unsafe pthread_cond_destroy(filled)
+    unsafe pthread_mutex_destroy(lock)
+    unsafe filled.deallocate()
+    unsafe lock.deallocate()
+  }
+
+  /// Adds an item and wakes a taker. False when the queue was closed: the item was not taken.
+  @discardableResult
+  public func send(_ item: Item) -> Bool {
+    unsafe pthread_mutex_lock(lock)
+    defer { unsafe pthread_mutex_unlock(lock) }
+    if closed { return false }
+    items.append(item)
+    unsafe pthread_cond_signal(filled)
+    return true
+  }
+
+  /// Takes up to `most` items, oldest first; sleeps while there are none. Nil when the queue is closed and empty.
+  public func take(atMost most: Int = .max) -> [Item]? {
+    unsafe pthread_mutex_lock(lock)
+    defer { unsafe pthread_mutex_unlock(lock) }
+    while items.isEmpty {
+      if closed { return nil }
+      unsafe pthread_cond_wait(filled, lock)
+    }
+    if items.count <= most {
+      defer { items = [] }
+      return items
+    }
+    let taken = Array(items.prefix(most))
+    items.removeFirst(most)
+    return taken
+  }
+
+  /// Sleeps until there is an item, the queue is closed, or `seconds` have passed. Takes nothing.
+  public func wait(forSeconds seconds: Int) {
+    unsafe pthread_mutex_lock(lock)
+    defer { unsafe pthread_mutex_unlock(lock) }
+    var until = timespec()
+    unsafe clock_gettime(CLOCK_REALTIME, &until)
+    until.tv_sec += seconds
+    while items.isEmpty, !closed {
+      if unsafe pthread_cond_timedwait(filled, lock, &until) == ETIMEDOUT { return }
+    }
+  }
+
+  /// Items waiting.
+  public var count: Int {
+    unsafe pthread_mutex_lock(lock)
+    defer { unsafe pthread_mutex_unlock(lock) }
+    return items.count
+  }
+
+  /// Takes no more; what is there is still given out.
+  public func close() {
+    unsafe pthread_mutex_lock(lock)
+    closed = true
+    unsafe pthread_cond_broadcast(filled)
+    unsafe pthread_mutex_unlock(lock)
+  }
+}

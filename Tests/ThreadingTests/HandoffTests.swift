@@ -1,0 +1,50 @@
+import Testing
+
+@testable import Threading
+
+@Suite struct HandoffTests {
+  @Test func everyItemIsTakenOnceAndInOrderForEachSender() {
+    let queue = Handoff<(sender: Int, number: Int)>()
+    let senders = (0..<4).map { sender in
+      WorkerThread(name: "sender-\(sender)") { for number in 0..<1000 { queue.send((sender, number)) } }
+    }
+    var next = [0, 0, 0, 0]
+    var taken = 0
+    while taken < 4000, let items = queue.take(atMost: 7) {
+      #expect(items.count <= 7)
+      for item in items {
+        #expect(item.number == next[item.sender])
+        next[item.sender] += 1
+      }
+      taken += items.count
+    }
+    for sender in senders { sender.join() }
+    #expect(next == [1000, 1000, 1000, 1000])
+    #expect(queue.count == 0)
+  }
+
+  @Test func aClosedQueueGivesOutWhatItHasAndTakesNoMore() {
+    let queue = Handoff<Int>()
+    queue.send(1)
+    queue.close()
+    #expect(!queue.send(2))
+    #expect(queue.take() == [1])
+    #expect(queue.take() == nil)
+  }
+
+  @Test func aSleepingTakerIsWokenByClosing() {
+    let queue = Handoff<Int>()
+    let taker = WorkerThread(name: "taker") { while queue.take() != nil {} }
+    queue.close()
+    taker.join()
+    #expect(queue.take() == nil)
+  }
+
+  @Test func waitingEndsWithAnItemOrWithTime() {
+    let queue = Handoff<Int>()
+    queue.wait(forSeconds: 0)
+    queue.send(5)
+    queue.wait(forSeconds: 1000)
+    #expect(queue.take() == [5])
+  }
+}
