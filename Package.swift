@@ -31,6 +31,9 @@ let package = Package(
     room("Octets", ["CPlatform"]),
     room("Limits"),
     room("Threading", ["CPlatform"]),
+
+    // Floor 1, pure: the rules.
+    room("MIMEStream", ["Octets", "Limits"]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
   ]
