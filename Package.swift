@@ -34,6 +34,7 @@ let package = Package(
 
     // Floor 1, pure: the rules.
     room("MIMEStream", ["Octets", "Limits"]),
+    room("SMTPWire", ["Octets", "Limits"]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
   ]

@@ -1,0 +1,97 @@
+import Octets
+
+/// xtext (RFC 3461 §4): printable ASCII, with "+HH" for the rest.
+enum XText {
+  /// The octets meant; nil when it is not xtext.
+  static func decode(_ text: some Sequence<UInt8>) -> [UInt8]? {
+    var out: [UInt8] = []
+    var iterator = text.makeIterator()
+    while let byte = iterator.next() {
+      switch byte {
+      case UInt8(ascii: "+"):
+        guard let high = iterator.next().flatMap(digit), let low = iterator.next().flatMap(digit) else { return nil }
+        out.append(high << 4 | low)
+      case UInt8(ascii: "="): return nil
+      case 33...126: out.append(byte)
+      default: return nil
+      }
+    }
+    return out
+  }
+
+  /// RFC 3461 §4 has capital digits only; small ones are taken as well.
+  private static func digit(_ byte: UInt8) -> UInt8? {
+    switch byte {
+    case 48...57: byte - 48
+    case 65...70: byte - 55
+    case 97...102: byte - 87
+    default: nil
+    }
+  }
+}
+
+/// XCLIENT as Postfix documents it: a trusted server tells who its client is.
+enum XClient {
+  /// What EHLO announces.
+  static let announcement = "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"
+
+  /// Takes the attributes of one command into `client`; what the command does not name stays. False, and nothing taken, when
+  /// anything of it is wrong.
+  static func apply(_ words: [ArraySlice<UInt8>], to client: inout ForwardedClient) -> Bool {
+    guard !words.isEmpty else { return false }
+    var told = client
+    for word in words {
+      guard let sign = word.firstIndex(of: UInt8(ascii: "=")), let octets = XText.decode(word[(sign + 1)...]), octets.count <= 255,
+        octets.allSatisfy({ $0 >= 32 && $0 != 127 }), let value = String(validating: octets, as: UTF8.self)
+      else { return false }
+      guard set(ASCII.lowercased(String(decoding: word[..<sign], as: UTF8.self)), to: value, in: &told) else { return false }
+    }
+    client = told
+    return true
+  }
+
+  private static func set(_ name: String, to text: String, in client: inout ForwardedClient) -> Bool {
+    let isMissing = ASCII.equal(text, "[UNAVAILABLE]") || ASCII.equal(text, "[TEMPUNAVAIL]")
+    let value = isMissing ? nil : text
+    switch name {
+    case "name": client.name = value
+    case "helo": client.helo = value
+    case "login":
+      if value == "" { return false }
+      client.login = value
+    case "proto":
+      guard let value, ASCII.equal(value, "SMTP") || ASCII.equal(value, "ESMTP") else { return false }
+      client.proto = value.uppercased()
+    case "addr": return setAddress(value, \.address, in: &client)
+    case "destaddr": return setAddress(value, \.destinationAddress, in: &client)
+    case "port": return setPort(value, \.port, in: &client)
+    case "destport": return setPort(value, \.destinationPort, in: &client)
+    default: return false
+    }
+    return true
+  }
+
+  private static func setAddress(
+    _ value: String?, _ key: WritableKeyPath<ForwardedClient, String?>, in client: inout ForwardedClient
+  ) -> Bool {
+    client[keyPath: key] = nil
+    guard let value else { return true }
+    let octets = Array(value.utf8)
+    if ASCII.equal(octets.prefix(5), "IPv6:".utf8) {
+      guard AddressParser.isIPv6(octets[5...]) else { return false }
+      client[keyPath: key] = String(decoding: octets[5...], as: UTF8.self)
+    } else {
+      guard AddressParser.isIPv4(octets[...]) else { return false }
+      client[keyPath: key] = value
+    }
+    return true
+  }
+
+  private static func setPort(_ value: String?, _ key: WritableKeyPath<ForwardedClient, Int?>, in client: inout ForwardedClient) -> Bool {
+    client[keyPath: key] = nil
+    guard let value else { return true }
+    guard let port = CommandLine.number(value.utf8), port <= 65_535 else { return false }
+    client[keyPath: key] = port
+    return true
+  }
+}
