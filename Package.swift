@@ -35,7 +35,9 @@ let package = Package(
     // Floor 1, pure: the rules.
     room("MIMEStream", ["Octets", "Limits"]),
     room("SMTPWire", ["Octets", "Limits"]),
+    room("PEC", ["Octets", "Limits", "MIMEStream"]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
+    tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
   ]
 )

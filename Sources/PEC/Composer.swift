@@ -1,0 +1,145 @@
+import MIMEStream
+import Octets
+
+/// Makes the messages of a provider: receipts, notices and envelopes, all but their signatures.
+///
+/// Nothing is drawn or looked up here: the same input gives the same octets, so a journey replayed after a crash makes the very same
+/// message again.
+public struct Composer: Sendable {
+  /// Every boundary of ours begins so. The walker of an original watches for it, and a new boundary is chosen that differs from all
+  /// lines found. "=_" can occur in neither quoted-printable nor base64, so the other parts need no look.
+  public static let boundaryPrefix = Array("=_ceralacca_".utf8)
+
+  /// In whose name.
+  public let provider: ProviderIdentity
+
+  /// A composer for one provider.
+  public init(provider: ProviderIdentity) { self.provider = provider }
+
+  /// Acceptance receipt (ricevuta di accettazione) for the sender, RFC 6109 §3.1.4.
+  public func acceptance(_ facts: TransactionFacts, boundarySeed: UInt64) -> Draft {
+    notice(.acceptance, facts, Details(), seed: boundarySeed)
+  }
+
+  /// Non-acceptance notice for formal faults (avviso di non accettazione per eccezioni formali), RFC 6109 §3.1.2. It names all of them.
+  public func nonAcceptance(_ facts: TransactionFacts, faults: [FormalFault], boundarySeed: UInt64) -> Draft {
+    let introduction = "Sono state riscontrate le seguenti anomalie:"
+    let onlySize = !faults.isEmpty && faults.allSatisfy { $0.code == .f7 || $0.code == .f8 }
+    let details = Details(
+      description: introduction + faults.map { "\n  - " + oneLine($0.italian) }.joined(),
+      extended: (onlySize ? "5.3.4" : "5.6.0", introduction + " " + faults.map(\.italian).joined(separator: "; ")))
+    return notice(.nonAcceptance, facts, details, seed: boundarySeed)
+  }
+
+  /// Non-acceptance notice for a virus (avviso di non accettazione per virus informatico), RFC 6109 §3.1.3.
+  /// - Parameter threat: the scanner's name of what it found.
+  public func nonAcceptanceVirus(_ facts: TransactionFacts, threat: String, boundarySeed: UInt64) -> Draft {
+    let threat = oneLine(threat)
+    return notice(.nonAcceptanceVirus, facts, Details(description: threat, extended: ("5.7.0", threat)), seed: boundarySeed)
+  }
+
+  /// Non-delivery notice (avviso di mancata consegna) for one recipient, RFC 6109 §3.3.3.
+  /// - Parameter instant: when the failure was certain; the notice's own one time value.
+  public func nonDelivery(
+    _ facts: TransactionFacts, recipient: String, at instant: Instant, failure: DeliveryFailure, boundarySeed: UInt64
+  ) -> Draft {
+    var details = Details(error: failure.error, extended: (failure.status, failure.italian))
+    details.instant = instant
+    details.recipient = recipient
+    details.description = extended(details)
+    return notice(.nonDelivery, facts, details, seed: boundarySeed)
+  }
+
+  /// Transport envelope (busta di trasporto) for all recipients of the original, RFC 6109 §3.1.5.
+  /// - Parameter original: the facts of the accepted original; the draft's fragments point into its octets.
+  public func envelope(_ facts: TransactionFacts, original: MessageFacts, boundarySeed: UInt64) -> Draft {
+    let boundaries = Boundaries(seed: boundarySeed, kind: .envelope, avoiding: original.boundaryLines)
+    var details = Details()
+    details.receiptType = facts.receiptType
+    var signed = FragmentList(reserving: 4096 + facts.recipients.count * 256)
+    append(.envelope, facts, details, boundaries, to: &signed)
+    signed.append("\r\n--")
+    signed.append(boundaries.mixed)
+    signed.append(
+      "\r\nContent-Type: message/rfc822; name=\"postacert.eml\"\r\n"
+        + "Content-Transfer-Encoding: 7bit\r\n"
+        + "Content-Disposition: inline; filename=\"postacert.eml\"\r\n\r\n")
+    OriginalMessage.append(original, facts, to: &signed)
+    close(boundaries, &signed)
+    return Draft(
+      kind: .envelope, messageID: facts.pecID, sender: facts.sender, recipients: facts.recipients.map(\.address),
+      head: envelopeHead(facts, original, boundaries), signed: signed.finish(), boundary: boundaries.signed)
+  }
+
+  // MARK: Pieces
+
+  /// What a message says beyond its transaction.
+  private struct Details {
+    var instant: Instant?
+    var error: CertificationError?
+    var receiptType: ReceiptType?
+    /// The one recipient that it is about.
+    var recipient: String?
+    /// For the readable part.
+    var description = ""
+    /// Enhanced status code and sentence of `errore-esteso`.
+    var extended: (status: String, sentence: String)?
+  }
+
+  private func notice(_ kind: MessageKind, _ facts: TransactionFacts, _ details: Details, seed: UInt64) -> Draft {
+    let boundaries = Boundaries(seed: seed, kind: kind, avoiding: [])
+    var signed = FragmentList(reserving: 4096 + facts.recipients.count * 256)
+    append(kind, facts, details, boundaries, to: &signed)
+    close(boundaries, &signed)
+    let messageID = PECIdentifier.derived(from: facts.pecID, kind: kind, recipient: details.recipient)
+    return Draft(
+      kind: kind, messageID: messageID, sender: provider.serviceAddress, recipients: [facts.sender],
+      head: noticeHead(kind, facts, details.instant ?? facts.instant, messageID, boundaries), signed: signed.finish(),
+      boundary: boundaries.signed)
+  }
+
+  /// `5.1.1 - Provider - sentence` (pec-rules 5.2).
+  private func extended(_ details: Details) -> String {
+    guard let extended = details.extended else { return "" }
+    return "\(extended.status) - \(provider.name) - \(oneLine(extended.sentence))"
+  }
+
+  /// The inner multipart up to the end of the certification data (pec-rules 4.4).
+  private func append(
+    _ kind: MessageKind, _ facts: TransactionFacts, _ details: Details, _ boundaries: Boundaries, to signed: inout FragmentList
+  ) {
+    signed.append("Content-Type: multipart/mixed; boundary=\"")
+    signed.append(boundaries.mixed)
+    signed.append("\"\r\n\r\n--")
+    signed.append(boundaries.mixed)
+    signed.append(
+      "\r\nContent-Type: text/plain; charset=\"iso-8859-1\"\r\n"
+        + "Content-Transfer-Encoding: quoted-printable\r\n"
+        + "Content-Disposition: inline\r\n\r\n")
+    let values = TextTemplate.Values(
+      instant: details.instant ?? facts.instant, subject: facts.subject ?? "", sender: facts.sender, recipients: facts.recipients,
+      recipient: details.recipient ?? "", description: details.description, pecID: facts.pecID)
+    signed.append(QuotedPrintable.encode(kind.traits.text.render(values)))
+    signed.append("\r\n--")
+    signed.append(boundaries.mixed)
+    signed.append(
+      "\r\nContent-Type: application/xml; name=\"daticert.xml\"\r\n"
+        + "Content-Transfer-Encoding: base64\r\n"
+        + "Content-Disposition: inline; filename=\"daticert.xml\"\r\n\r\n")
+    signed.append(Base64.encodeLines(certificationData(kind, facts, details).xml()))
+  }
+
+  private func close(_ boundaries: Boundaries, _ signed: inout FragmentList) {
+    signed.append("\r\n--")
+    signed.append(boundaries.mixed)
+    signed.append("--\r\n")
+  }
+
+  private func certificationData(_ kind: MessageKind, _ facts: TransactionFacts, _ details: Details) -> CertificationData {
+    CertificationData(
+      type: kind.traits.type, error: details.error ?? kind.traits.error ?? .other, sender: facts.sender, recipients: facts.recipients,
+      replyTo: facts.replyTo, subject: facts.subject, provider: provider.name, instant: details.instant ?? facts.instant,
+      pecID: facts.pecID, clientMessageID: facts.clientMessageID, receiptType: details.receiptType, delivery: details.recipient,
+      extendedError: details.extended == nil ? nil : extended(details))
+  }
+}

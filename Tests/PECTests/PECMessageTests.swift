@@ -1,0 +1,94 @@
+import MIMEStream
+import Testing
+
+@testable import PEC
+
+@Suite struct PECMessageTests {
+  private func read(_ text: String) -> PECMessage { PECMessage(MessageWalker.facts(of: wire(text))) }
+
+  @Test(arguments: [
+    ("X-Ricevuta: accettazione\n", PECMessage.Nature.notification(.acceptance)),
+    ("x-ricevuta:  NON-accettazione \n", .notification(.nonAcceptance)),
+    ("X-Ricevuta: presa-in-carico\n", .notification(.takeCharge)), ("X-Ricevuta: rilevazione-virus\n", .notification(.virusDetection)),
+    ("X-Ricevuta: preavviso-errore-consegna\n", .notification(.timeout)), ("X-Trasporto: posta-certificata\n", .envelope),
+    ("X-TRASPORTO: Errore\n", .anomalyEnvelope), ("X-Riferimento-Message-ID: <a@b>\n", .ordinary),
+    ("Subject: ACCETTAZIONE: x\n", .ordinary),
+    ("", .ordinary),
+  ])
+  func natures(line: String, nature: PECMessage.Nature) {
+    #expect(read("From: a@b.example\n" + line + "\n").nature == nature)
+  }
+
+  @Test(arguments: [
+    "X-Ricevuta: posta-certificata\n", "X-Ricevuta: mancata-consegna\n", "X-Ricevuta:\n", "X-Trasporto: x\u{1B}\n",
+    "X-Ricevuta: accettazione\nX-Trasporto: errore\n", "X-Ricevuta: accettazione\nX-Ricevuta: accettazione\n",
+  ])
+  func malformed(line: String) {
+    guard case .malformed(let reason) = read(line + "\n").nature else {
+      Issue.record("taken as well formed")
+      return
+    }
+    #expect(reason.utf8.allSatisfy { $0 >= 32 })
+  }
+
+  /// A message with these parts in its signed multipart, and these outer fields.
+  private func message(_ parts: [String], outer: String = "X-Trasporto: posta-certificata\nMessage-ID: <i@g>\n", signature: Bool = true)
+    -> String
+  {
+    outer + "From: \"Per conto di: a@b\" <posta-certificata@g.example>\nMIME-Version: 1.0\n"
+      + "Content-Type: multipart/signed; boundary=\"s\"\n\nfirma\n--s\nContent-Type: multipart/mixed; boundary=\"m\"\n\n"
+      + parts.map { "--m\n\($0)" }.joined() + "--m--\n\n--s\n"
+      + (signature ? "Content-Type: application/x-pkcs7-signature; name=smime.p7s\n\nx\n" : "\nx\n") + "--s--\n"
+  }
+
+  private let xml = "Content-Type: application/xml; name=\"DATICERT.xml\"\n\n<a/>\n"
+  private let mail = "Content-Type: message/rfc822; name=\"postacert.eml\"\n\nSubject: x\n\ny\n"
+
+  @Test func parts() throws {
+    let whole = message(["Content-Type: text/plain\n\nT\n", xml, mail])
+    let read = read(whole)
+    let octets = wire(whole)
+    #expect(read.messageID == "i@g" && read.from?.address == "posta-certificata@g.example" && !read.isSecurityNotice)
+    let signed = try #require(read.signedRange)
+    #expect(text(octets[signed]).hasPrefix("Content-Type: multipart/mixed") && text(octets[signed]).hasSuffix("--m--\r\n"))
+    #expect(text(octets[try #require(read.certificationPart).bodyRange]) == "<a/>")
+    #expect(text(octets[try #require(read.originalPart).bodyRange]) == "Subject: x\r\n\r\ny")
+    #expect(read.signature != nil)
+  }
+
+  @Test func ambiguousPartsAreNone() {
+    #expect(read(message([xml, xml, mail])).certificationPart == nil)
+    #expect(read(message([xml, mail, mail])).originalPart == nil)
+    // Without the name the only one of its type is taken.
+    #expect(read(message(["Content-Type: text/xml\n\n<a/>\n", "Content-Type: message/rfc822\n\nSubject: x\n\ny\n"])).originalPart != nil)
+    // Certification data inside of an attached message are that message's.
+    let inner = message([xml]).split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "\n")
+    let nested = read(
+      message([
+        "Content-Type: message/rfc822; name=postacert.eml\n\n"
+          + inner.replacing("\"s\"", with: "\"t\"").replacing("--s", with: "--t").replacing("\"m\"", with: "\"n\"").replacing(
+            "--m", with: "--n")
+      ]))
+    #expect(nested.certificationPart == nil && nested.originalPart != nil)
+    #expect(read(message([xml], signature: false)).signature == nil)
+    #expect(read("X-Ricevuta: accettazione\n\ntesto\n").signedRange == nil)
+  }
+
+  @Test func contradictions() {
+    var data = CertificationDataTests.envelope
+    data.pecID = "i@g"
+    let envelope = read(message([xml, mail]))
+    #expect(envelope.contradictions(with: data) == [])
+    #expect(read(message([xml])).contradictions(with: data).count == 1)
+    data.pecID = "other@g"
+    #expect(envelope.contradictions(with: data).count == 1)
+    #expect(envelope.contradictions(with: CertificationDataTests.acceptance).count == 2)
+    var error = CertificationDataTests.deliveryError
+    let notice = read(message([xml], outer: "X-Ricevuta: errore-consegna\nX-VerificaSicurezza: errore\n"))
+    #expect(notice.isSecurityNotice)
+    #expect(notice.contradictions(with: error) == [])
+    error.delivery = nil
+    #expect(notice.contradictions(with: error) == ["consegna is missing"])
+    #expect(read("\nx\n").contradictions(with: data).count == 1)
+  }
+}
