@@ -36,8 +36,12 @@ let package = Package(
     room("MIMEStream", ["Octets", "Limits"]),
     room("SMTPWire", ["Octets", "Limits"]),
     room("PEC", ["Octets", "Limits", "MIMEStream"]),
+
+    // Floor 2, pure: a message's life.
+    room("Journey", ["Octets", "Limits", "MIMEStream", "PEC"]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
+    tests("JourneyTests", ["Journey", "PEC", "MIMEStream", "Octets", "Limits"]),
   ]
 )

@@ -1,0 +1,66 @@
+import PEC
+
+/// A signed message with the queue entries that carry it to its recipients.
+///
+/// Its octets are fragments: what we composed, and ranges of the original, which the committer maps to where the spool keeps them.
+public struct OutgoingMessage: Sendable {
+  /// The message's octets in order: head, signed part, signature.
+  public var content: [Fragment]
+  /// Where it goes. `content` of each entry is filled in by the committer, who knows where the octets lie.
+  public var entries: [QueueEntry]
+
+  /// A draft with its signature.
+  init(draft: Draft, signature: [UInt8], entries: [QueueEntry]) {
+    content = [.composed(draft.head)] + draft.signed + [.composed(draft.tail(signature: signature))]
+    self.entries = entries
+  }
+}
+
+/// All that becomes durable together: rows of the ledger, and messages with their octets. One group commit, or nothing.
+public struct CommitPlan: Sendable {
+  /// The transaction all of it belongs to.
+  public var transaction: TransactionRecord
+  public var changes: [LedgerChange]
+  public var messages: [OutgoingMessage]
+
+  /// A plan of these rows and messages.
+  public init(transaction: TransactionRecord, changes: [LedgerChange], messages: [OutgoingMessage]) {
+    self.transaction = transaction
+    self.changes = changes
+    self.messages = messages
+  }
+
+  /// True when a message points at octets of the original, which must then be in the spool before the rows that name it.
+  public var needsOriginal: Bool {
+    messages.contains { message in
+      message.content.contains { if case .original = $0 { true } else { false } }
+    }
+  }
+}
+
+/// The words an SMTP client is answered with at the end of a message.
+public struct Verdict: Sendable, Equatable {
+  public var code: Int
+  public var enhanced: String
+  public var text: String
+
+  public init(code: Int, enhanced: String, text: String) {
+    self.code = code
+    self.enhanced = enhanced
+    self.text = text
+  }
+}
+
+/// What a journey asks of the world around it.
+public enum Effect: Sendable {
+  /// Sign these drafts, all of them, in this order, with this signing time; answer with `.signed`.
+  case sign([Draft], at: Instant)
+  /// Make this durable; answer with `.committed` or `.commitFailed`.
+  case commit(CommitPlan)
+  /// Answer the client.
+  case reply(Verdict)
+  /// The octets of the original are needed no longer.
+  case releaseOriginal
+  /// Nothing more comes from this journey.
+  case finished
+}

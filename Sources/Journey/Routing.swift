@@ -1,0 +1,41 @@
+import Octets
+
+/// Which way a recipient's mail goes: a mailbox of our own, or the next hop its domain is routed to.
+public struct RoutingTable: Sendable {
+  private let localDomains: Set<String>
+  private let relays: [String: String]
+  private let fallback: String
+
+  /// - Parameters:
+  ///   - localDomains: domains whose mailboxes are ours.
+  ///   - relays: name of the next hop for each routed domain.
+  ///   - fallback: name of the next hop for every other domain.
+  public init(localDomains: [String], relays: [String: String], fallback: String) {
+    self.localDomains = Set(localDomains.map(ASCII.lowercased))
+    self.relays = Dictionary(relays.map { (ASCII.lowercased($0.key), $0.value) }, uniquingKeysWith: { first, _ in first })
+    self.fallback = fallback
+  }
+
+  /// The way to `address`.
+  public func route(for address: String) -> Route {
+    let domain = ASCII.lowercased(String(address.split(separator: "@", omittingEmptySubsequences: false).last ?? ""))
+    if localDomains.contains(domain) { return .mailbox }
+    return .relay(relays[domain] ?? fallback)
+  }
+
+  /// Recipients grouped by their way, in order of first appearance, no group larger than `most` (RFC 5321 §4.5.3.1.8).
+  public func grouped(_ addresses: [String], atMost most: Int) -> [(route: Route, addresses: [String])] {
+    var groups: [(route: Route, addresses: [String])] = []
+    var open: [Route: Int] = [:]
+    for address in addresses {
+      let way = route(for: address)
+      if let index = open[way], groups[index].addresses.count < most {
+        groups[index].addresses.append(address)
+      } else {
+        open[way] = groups.count
+        groups.append((way, [address]))
+      }
+    }
+    return groups
+  }
+}

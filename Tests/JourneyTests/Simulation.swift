@@ -1,0 +1,114 @@
+import Limits
+import MIMEStream
+import Octets
+import PEC
+
+@testable import Journey
+
+/// A seeded source of randomness (SplitMix64): the same seed, the same life.
+struct Dice {
+  private var state: UInt64
+  init(seed: UInt64) { state = seed }
+
+  mutating func word() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var mixed = state
+    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+    return mixed ^ (mixed >> 31)
+  }
+
+  mutating func below(_ bound: Int) -> Int { Int(word() % UInt64(bound)) }
+  mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
+}
+
+/// A disk that loses, at a crash, what was not synced: octets of the spool, and transactions of the ledger. Simulated.
+struct SimulatedDisk {
+  /// Messages by the identity of their record; durable only after `sync`.
+  private(set) var durableBlobs: [Int: [UInt8]] = [:]
+  private var pendingBlobs: [Int: [UInt8]] = [:]
+  private var nextBlob = 1
+  private(set) var queue: [String: QueueEntry] = [:]
+  private(set) var transactions: [String: TransactionRecord] = [:]
+  private(set) var events: [EventRecord] = []
+
+  /// What a plan is when its octets are written but nothing is synced.
+  struct Written {
+    var changes: [LedgerChange]
+    var entries: [QueueEntry]
+  }
+
+  mutating func write(_ plan: CommitPlan, original: [UInt8]) -> Written {
+    var written = Written(changes: plan.changes, entries: [])
+    for message in plan.messages {
+      var octets: [UInt8] = []
+      for fragment in message.content {
+        switch fragment {
+        case .composed(let bytes): octets += bytes
+        case .original(let range): octets += original[range]
+        }
+      }
+      let blob = nextBlob
+      nextBlob += 1
+      pendingBlobs[blob] = octets
+      for var entry in message.entries {
+        entry.content = [StoredRange(segment: UInt32(blob), offset: 0, length: UInt64(octets.count))]
+        written.entries.append(entry)
+        written.changes.append(.enqueue(entry))
+      }
+    }
+    return written
+  }
+
+  mutating func sync() {
+    durableBlobs.merge(pendingBlobs) { _, new in new }
+    pendingBlobs = [:]
+  }
+
+  /// One transaction of the ledger: all of it, or (never called) none.
+  mutating func commit(_ changes: [LedgerChange]) {
+    for change in changes {
+      switch change {
+      case .event(let event): events.append(event)
+      case .transaction(let record): transactions[record.pecID] = record
+      case .enqueue(let entry):
+        // A row never names octets that are not durable.
+        precondition(entry.content.allSatisfy { durableBlobs[Int($0.segment)] != nil }, "a row names octets that were not synced")
+        queue[entry.id] = entry
+      case .settle(let id, let recipients):
+        queue[id]?.recipients.removeAll { recipients.contains($0) }
+        if queue[id]?.recipients.isEmpty == true { queue[id] = nil }
+      case .postpone(let id, let dueAt, let attempts, let lastError):
+        queue[id]?.dueAt = dueAt
+        queue[id]?.attempts = attempts
+        queue[id]?.lastError = lastError
+      }
+    }
+  }
+
+  mutating func crash() { pendingBlobs = [:] }
+
+  func octets(of entry: QueueEntry) -> [UInt8] { entry.content.flatMap { durableBlobs[Int($0.segment)] ?? [] } }
+}
+
+/// A next hop that refuses, delays, breaks off, and forgets to answer. Simulated.
+struct SimulatedPeer {
+  /// Envelopes taken, by (Message-ID, recipient): how often.
+  var taken: [String: Int] = [:]
+  /// Recipients that will never be taken.
+  var impossible: Set<String> = []
+
+  /// An attempt: what the peer took, and what the sender heard of it (nil: the answer got lost).
+  mutating func attempt(_ entry: QueueEntry, _ dice: inout Dice, isFair: Bool) -> [RecipientFate] {
+    entry.recipients.map { recipient in
+      if impossible.contains(recipient) {
+        return RecipientFate(recipient: recipient, outcome: .failed(.noMailbox, text: "no such user"))
+      }
+      if !isFair, dice.chance(30) { return RecipientFate(recipient: recipient, outcome: .later("451 4.3.2 later")) }
+      taken["\(entry.messageID) \(recipient)", default: 0] += 1
+      // Taken, but the connection broke before the answer came.
+      if !isFair, dice.chance(10) { return RecipientFate(recipient: recipient, outcome: .later("connection reset")) }
+      return RecipientFate(recipient: recipient, outcome: .delivered("250 ok"))
+    }
+  }
+}
