@@ -25,6 +25,8 @@ let package = Package(
   name: "ceralacca",
   dependencies: [],
   targets: [
+    // Fences: C behind module maps and static inline shims.
+    .systemLibrary(name: "CLibuv", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
     .target(name: "CPlatform", linkerSettings: [.linkedLibrary("crypt")]),
 
     // Ground.
@@ -39,6 +41,9 @@ let package = Package(
 
     // Floor 2, pure: a message's life.
     room("Journey", ["Octets", "Limits", "MIMEStream", "PEC"]),
+
+    // Floor 3, IO: one fenced resource each.
+    room("EventLoop", ["CLibuv", "CPlatform", "Octets"]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
