@@ -27,6 +27,7 @@ let package = Package(
   targets: [
     // Fences: C behind module maps and static inline shims.
     .systemLibrary(name: "CLibuv", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .target(name: "CPlatform", linkerSettings: [.linkedLibrary("crypt")]),
 
     // Ground.
@@ -44,6 +45,7 @@ let package = Package(
 
     // Floor 3, IO: one fenced resource each.
     room("EventLoop", ["CLibuv", "CPlatform", "Octets"]),
+    room("TLSPipe", ["COpenSSL", "Octets"]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
