@@ -46,6 +46,7 @@ let package = Package(
     // Floor 3, IO: one fenced resource each.
     room("EventLoop", ["CLibuv", "CPlatform", "Octets"]),
     room("TLSPipe", ["COpenSSL", "Octets"]),
+    room("Signing", ["COpenSSL", "Octets", "Threading"]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
