@@ -47,6 +47,7 @@ let package = Package(
     room("EventLoop", ["CLibuv", "CPlatform", "Octets"]),
     room("TLSPipe", ["COpenSSL", "Octets"]),
     room("Signing", ["COpenSSL", "Octets", "Threading"]),
+    room("Spool", ["CPlatform", "Octets", "Limits"]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),

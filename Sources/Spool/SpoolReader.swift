@@ -1,0 +1,35 @@
+public import Octets
+
+/// Reads the spool of a gateway, running or stopped, from another process: for the operator's commands.
+///
+/// It takes no lock and holds nothing, so the gateway may write a segment again while it reads; it therefore copies a record
+/// and then believes only what its checksum proves.
+public struct SpoolReader: Sendable {
+  private let directory: String
+
+  /// - Parameter directory: the spool's folder.
+  public init(directory: String) { self.directory = directory }
+
+  /// A copy of the octets of a range.
+  ///
+  /// - Throws: `damaged` when there is no such range any more, or it does not hold what was written.
+  public func read(_ range: StoredRange) throws(SpoolError) -> [UInt8] {
+    do throws(SegmentFault) {
+      let mapping = try SegmentMapping(path: SegmentName.path(directory, range.segment), number: range.segment)
+      guard let offsets = SegmentMapping.offsets(of: range, end: mapping.count) else { throw SegmentFault(.outOfBounds) }
+      let copied: Result<[UInt8], SegmentFault> = mapping.withBytes { bytes in
+        let index = SegmentIndex(bytes, segment: range.segment, salt: mapping.salt)
+        guard let record = index.record(holding: offsets) else { return .failure(SegmentFault(.noRecord)) }
+        let place = index.places[record]
+        let copy = [UInt8](copying: bytes.extracting(place.header..<place.payloadEnd + SegmentFormat.trailerBytes))
+        let moved = RecordPlace(header: 0, length: place.length, version: place.version, code: place.code)
+        if let fault = SegmentFormat.fault(of: moved, in: copy.span) { return .failure(SegmentFault(fault)) }
+        let start = offsets.lowerBound - place.header
+        return .success(Array(copy[start..<start + offsets.count]))
+      }
+      return try copied.get()
+    } catch {
+      throw .damaged(range, error.fault)
+    }
+  }
+}
