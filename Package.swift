@@ -21,9 +21,13 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
     swiftSettings: [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)])
 }
 
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+
 let package = Package(
   name: "ceralacca",
-  dependencies: [],
+  dependencies: [
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0")
+  ],
   targets: [
     // Fences: C behind module maps and static inline shims.
     .systemLibrary(name: "CLibuv", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
@@ -48,6 +52,7 @@ let package = Package(
     room("TLSPipe", ["COpenSSL", "Octets"]),
     room("Signing", ["COpenSSL", "Octets", "Threading"]),
     room("Spool", ["CPlatform", "Octets", "Limits"]),
+    room("Ledger", ["Octets", "Limits", "PEC", "Journey", grdb]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),

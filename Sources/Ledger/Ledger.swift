@@ -1,0 +1,167 @@
+internal import Foundation
+internal import GRDB
+public import Journey
+import Synchronization
+
+/// The certified log, transactions and recipients, and the delivery queue, in one SQLite file.
+///
+/// One process writes (the owner of the spool), from one thread at a time; any number read. Write-ahead log and `synchronous = FULL`:
+/// when `commit` returns, its rows are on disk.
+public final class Ledger: LedgerReading {
+  /// The database file.
+  public let path: String
+  public var access: LedgerAccess { LedgerAccess(reader: pool, path: path) }
+  private let pool: DatabasePool
+  private let clock: @Sendable () -> Int64
+  private let failure = Mutex<LedgerError?>(nil)
+
+  /// Opens the ledger; makes it when there is none, and brings an older one up to date.
+  ///
+  /// - Parameters:
+  ///   - path: the database file; its folder must be there. Beside it stand its `-wal` and `-shm`.
+  ///   - checkingIntegrity: lets SQLite check the whole file first, which takes about a second for each gigabyte.
+  ///   - busySeconds: how long to wait for another process that holds the ledger.
+  ///   - clock: Unix seconds, for the time of change of recipients; nil for the system's.
+  /// - Throws: `cannotOpen`, `notALedger`, `newerSchema`, `damaged`, `diskFull`, `busy`, `failed`.
+  public init(
+    path: String, checkingIntegrity: Bool = false, busySeconds: Double = 5,
+    clock: (@Sendable () -> Int64)? = nil
+  ) throws(LedgerError) {
+    self.path = path
+    self.clock = clock ?? { Int64(Date().timeIntervalSince1970) }
+    do {
+      try LedgerOpening.makeFile(path)
+      pool = try DatabasePool(path: path, configuration: LedgerOpening.configuration(busySeconds: busySeconds))
+      try pool.writeWithoutTransaction { db in
+        try LedgerSchema.check(db, path: path)
+        if checkingIntegrity { try LedgerOpening.checkIntegrity(db, path: path) }
+        // The database layer lowers this to NORMAL, which loses the last commits in a power cut.
+        try db.execute(sql: "PRAGMA synchronous = FULL")
+        try db.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
+        try db.execute(sql: "PRAGMA journal_size_limit = 67108864")
+      }
+      try LedgerSchema.migrator.migrate(pool)
+      try pool.writeWithoutTransaction { db in
+        let synchronous = try Int.fetchOne(db, sql: "PRAGMA synchronous")
+        guard synchronous == 2 else { throw LedgerError.failed(path: path, reason: "synchronous = FULL was not taken over") }
+      }
+      try LedgerOpening.syncFolder(of: path)
+    } catch {
+      throw LedgerError(error, path: path)
+    }
+  }
+
+  /// Opens a ledger for reading only, beside the gateway that owns it or without one.
+  ///
+  /// - Throws: `cannotOpen` when there is none or it may not be read; `olderSchema` and `newerSchema` when it is another version's.
+  public static func openReadOnly(path: String) throws(LedgerError) -> LedgerReader { try LedgerReader(path: path) }
+
+  /// Stores all of the changes durably, or none of them.
+  ///
+  /// - Throws: `diskFull`, `busy` and `conflict` leave everything as it was, and the next commit may succeed; after `failed` and
+  ///   `damaged` every later commit throws the same.
+  public func commit(_ changes: [LedgerChange]) throws(LedgerError) {
+    if let failure = failure.withLock({ $0 }) { throw failure }
+    if changes.isEmpty { return }
+    do {
+      try pool.writeWithoutTransaction { db in
+        try db.inTransaction(.immediate) {
+          let commit = LedgerCommit(db: db, now: clock(), path: path)
+          for change in changes { try commit.apply(change) }
+          return .commit
+        }
+      }
+    } catch {
+      let translated = LedgerError(error, path: path)
+      if translated.isFinal { failure.withLock { $0 = $0 ?? translated } }
+      throw translated
+    }
+  }
+
+  /// Writes what is in the write-ahead log into the database file; for a quiet moment. Commits do it by themselves now and then.
+  public func checkpoint() throws(LedgerError) {
+    do { _ = try pool.writeWithoutTransaction { try $0.checkpoint(.passive) } } catch { throw LedgerError(error, path: path) }
+  }
+
+  /// Ends all use of the file, and leaves it without its write-ahead log. Later calls fail.
+  public func close() throws(LedgerError) {
+    do { try pool.close() } catch { throw LedgerError(error, path: path) }
+  }
+
+  /// Any statement; for tests.
+  func execute(_ sql: String) throws(LedgerError) {
+    do { try pool.writeWithoutTransaction { try $0.execute(sql: sql) } } catch { throw LedgerError(error, path: path) }
+  }
+
+  /// Holds the ledger against all other writers while `body` runs; for tests.
+  func exclusively(_ body: () throws -> Void) throws {
+    try pool.writeWithoutTransaction { db in
+      try db.inTransaction(.immediate) {
+        try body()
+        return .rollback
+      }
+    }
+  }
+}
+
+/// A ledger opened for reading only: for the operator's commands.
+public final class LedgerReader: LedgerReading {
+  /// The database file.
+  public let path: String
+  public let access: LedgerAccess
+
+  init(path: String) throws(LedgerError) {
+    self.path = path
+    do {
+      guard FileManager.default.fileExists(atPath: path) else {
+        throw LedgerError.cannotOpen(path: path, reason: "there is no such file; the gateway makes it at its first start")
+      }
+      var configuration = LedgerOpening.configuration(busySeconds: 5)
+      configuration.readonly = true
+      let queue = try DatabaseQueue(path: path, configuration: configuration)
+      try queue.read { db in
+        try LedgerSchema.check(db, path: path)
+        let found = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
+        guard found == LedgerSchema.version else {
+          throw LedgerError.olderSchema(path: path, found: found, known: LedgerSchema.version)
+        }
+      }
+      access = LedgerAccess(reader: queue, path: path)
+    } catch {
+      throw LedgerError(error, path: path)
+    }
+  }
+}
+
+/// What opening a ledger takes.
+enum LedgerOpening {
+  static func configuration(busySeconds: Double) -> Configuration {
+    var configuration = Configuration()
+    configuration.label = "ledger"
+    configuration.busyMode = .timeout(busySeconds)
+    configuration.maximumReaderCount = 2
+    // Pages kept by each connection: the upper levels of all trees, 8 MiB.
+    configuration.prepareDatabase { db in try db.execute(sql: "PRAGMA cache_size = -8192") }
+    return configuration
+  }
+
+  /// Makes the file for its owner alone, before SQLite does it for everybody: the log names people.
+  static func makeFile(_ path: String) throws {
+    if FileManager.default.fileExists(atPath: path) { return }
+    guard FileManager.default.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o600]) else {
+      throw LedgerError.cannotOpen(path: path, reason: "it cannot be made")
+    }
+  }
+
+  /// Makes the file's name durable. SQLite does that for its write-ahead log, not for the database.
+  static func syncFolder(of path: String) throws {
+    let folder = try FileHandle(forReadingFrom: URL(fileURLWithPath: path).deletingLastPathComponent())
+    try folder.synchronize()
+    try folder.close()
+  }
+
+  static func checkIntegrity(_ db: Database, path: String) throws {
+    let verdict = try String.fetchAll(db, sql: "PRAGMA quick_check(5)")
+    guard verdict == ["ok"] else { throw LedgerError.damaged(path: path, detail: verdict.joined(separator: "; ")) }
+  }
+}

@@ -1,0 +1,168 @@
+internal import Foundation
+internal import GRDB
+internal import Octets
+internal import PEC
+
+/// How values that are no plain texts or numbers stand in columns.
+enum LedgerColumns {
+  /// A text as it may stand in a column: SQLite ends a text at NUL, so NUL is shown by its symbol.
+  static func text(_ text: String) -> String {
+    guard Scan.first(0, in: text.utf8.span) != nil else { return text }
+    return String(String.UnicodeScalarView(text.unicodeScalars.map { $0 == "\0" ? "\u{2400}" : $0 }))
+  }
+
+  static func text(_ text: String?) -> String? { text.map { LedgerColumns.text($0) } }
+
+  /// `[{"address":"a@b","class":"certificato"}]`: written by hand, because it is written for every event.
+  static func json(_ recipients: [Recipient]) -> String {
+    var out: [UInt8] = [UInt8(ascii: "[")]
+    for (index, recipient) in recipients.enumerated() {
+      if index > 0 { out.append(UInt8(ascii: ",")) }
+      out.append(contentsOf: #"{"address":"#.utf8)
+      quote(recipient.address, into: &out)
+      out.append(contentsOf: #","class":"#.utf8)
+      quote(recipient.recipientClass.rawValue, into: &out)
+      out.append(UInt8(ascii: "}"))
+    }
+    out.append(UInt8(ascii: "]"))
+    return String(decoding: out, as: UTF8.self)
+  }
+
+  /// `["a","b"]`.
+  static func json(_ texts: [String]) -> String {
+    var out: [UInt8] = [UInt8(ascii: "[")]
+    for (index, text) in texts.enumerated() {
+      if index > 0 { out.append(UInt8(ascii: ",")) }
+      quote(text, into: &out)
+    }
+    out.append(UInt8(ascii: "]"))
+    return String(decoding: out, as: UTF8.self)
+  }
+
+  /// RFC 8259 §7.
+  private static func quote(_ text: String, into out: inout [UInt8]) {
+    out.append(UInt8(ascii: "\""))
+    for byte in text.utf8 {
+      switch byte {
+      case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+        out.append(UInt8(ascii: "\\"))
+        out.append(byte)
+      case 0..<32:
+        out.append(contentsOf: "\\u00".utf8)
+        out.append(contentsOf: Hex.encode([byte]).utf8)
+      default: out.append(byte)
+      }
+    }
+    out.append(UInt8(ascii: "\""))
+  }
+
+  private struct StoredRecipient: Decodable {
+    let address: String
+    let `class`: RecipientClass
+  }
+
+  /// Reads what `json` wrote; nil for anything else.
+  static func recipients(_ json: String) -> [Recipient]? {
+    let stored = try? JSONDecoder().decode([StoredRecipient].self, from: Data(json.utf8))
+    return stored?.map { Recipient(address: $0.address, recipientClass: $0.class) }
+  }
+
+  /// Reads what `json` wrote; nil for anything else.
+  static func texts(_ json: String) -> [String]? { try? JSONDecoder().decode([String].self, from: Data(json.utf8)) }
+
+  /// `segment:offset:length` for each range, with spaces between.
+  static func text(_ ranges: [StoredRange]) -> String {
+    var out: [UInt8] = []
+    for range in ranges {
+      if !out.isEmpty { out.append(UInt8(ascii: " ")) }
+      write(UInt64(range.segment), into: &out)
+      out.append(UInt8(ascii: ":"))
+      write(range.offset, into: &out)
+      out.append(UInt8(ascii: ":"))
+      write(range.length, into: &out)
+    }
+    return String(decoding: out, as: UTF8.self)
+  }
+
+  /// Appends decimal digits: cheaper than a string for each number, and a large message has hundreds of them.
+  private static func write(_ value: UInt64, into out: inout [UInt8]) {
+    let start = out.count
+    var rest = value
+    repeat {
+      out.append(UInt8(ascii: "0") + UInt8(rest % 10))
+      rest /= 10
+    } while rest > 0
+    out[start...].reverse()
+  }
+
+  /// Reads what `text` wrote; nil for anything else.
+  static func ranges(_ text: String) -> [StoredRange]? {
+    var ranges: [StoredRange] = []
+    for word in text.utf8.split(separator: UInt8(ascii: " ")) {
+      let numbers = word.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+      guard numbers.count == 3, let segment = number(numbers[0]).flatMap({ UInt32(exactly: $0) }), let offset = number(numbers[1]),
+        let length = number(numbers[2])
+      else { return nil }
+      ranges.append(StoredRange(segment: segment, offset: offset, length: length))
+    }
+    return ranges
+  }
+
+  private static func number(_ digits: Substring.UTF8View) -> UInt64? {
+    guard !digits.isEmpty else { return nil }
+    var value: UInt64 = 0
+    for digit in digits {
+      guard digit &- 48 < 10 else { return nil }
+      let (tens, over) = value.multipliedReportingOverflow(by: 10)
+      let (sum, carry) = tens.addingReportingOverflow(UInt64(digit &- 48))
+      if over || carry { return nil }
+      value = sum
+    }
+    return value
+  }
+
+  /// Days of legal time since 1970-01-01.
+  static func day(_ instant: Instant) -> Int64 {
+    let (local, overflow) = instant.unixSeconds.addingReportingOverflow(Int64(instant.utcOffsetSeconds))
+    if overflow { return 0 }
+    return local >= 0 ? local / 86_400 : -((-(local + 1)) / 86_400) - 1
+  }
+}
+
+/// A row of a result, read without ever trapping on what the file holds.
+struct StoredRow {
+  let row: Row
+  /// What the row is, for the error.
+  let table: String
+  let path: String
+  private(set) var column = 0
+
+  init(_ row: Row, of table: String, path: String) {
+    self.row = row
+    self.table = table
+    self.path = path
+  }
+
+  /// The next column.
+  mutating func next<Value: DatabaseValueConvertible>(_ type: Value.Type = Value.self) throws -> Value {
+    guard let value: Value = try optional() else { throw damaged }
+    return value
+  }
+
+  /// The next column, which may be NULL.
+  mutating func optional<Value: DatabaseValueConvertible>(_ type: Value.Type = Value.self) throws -> Value? {
+    defer { column += 1 }
+    let stored: DatabaseValue = row[column]
+    if stored.isNull { return nil }
+    guard let value = Value.fromDatabaseValue(stored) else { throw damaged }
+    return value
+  }
+
+  /// The next column, in a form of its own.
+  mutating func next<Value>(_ read: (String) -> Value?) throws -> Value {
+    guard let value = read(try next(String.self)) else { throw damaged }
+    return value
+  }
+
+  private var damaged: LedgerError { .damaged(path: path, detail: "table \(table), column \(column + 1) of a row cannot be read") }
+}

@@ -1,0 +1,201 @@
+internal import GRDB
+public import Journey
+public import Octets
+public import PEC
+
+/// What the readings need of a ledger: nothing that a caller can use by itself.
+public struct LedgerAccess: Sendable {
+  let reader: any DatabaseReader
+  let path: String
+
+  /// One reading: all its statements see the same state, and a commit that goes on meanwhile is not seen.
+  func read<Value>(_ body: (Database) throws -> Value) throws(LedgerError) -> Value {
+    do { return try reader.read(body) } catch { throw LedgerError(error, path: path) }
+  }
+
+  /// Reads all rows of a statement by `record`.
+  func all<Value>(
+    _ sql: String, _ arguments: StatementArguments = [], _ record: (Row, Database) throws -> Value
+  ) throws(LedgerError) -> [Value] {
+    try read { db in
+      let rows = try Row.fetchCursor(try db.cachedStatement(sql: sql), arguments: arguments)
+      var found: [Value] = []
+      while let row = try rows.next() { found.append(try record(row, db)) }
+      return found
+    }
+  }
+}
+
+/// What is read from a ledger: by the gateway that owns it, and by the operator's commands from another process.
+public protocol LedgerReading: Sendable {
+  var access: LedgerAccess { get }
+}
+
+/// A place in the queue's order (time of the next attempt, then order of arrival). It stays meaningful while the queue changes.
+public struct QueueCursor: Sendable, Equatable {
+  /// Unix seconds of the next attempt.
+  public let dueAt: Int64
+  let row: Int64
+}
+
+/// Some entries of the queue in due order.
+public struct QueuePage: Sendable, Equatable {
+  public var entries: [QueueEntry]
+  /// Where the next page goes on; nil when there is no more.
+  public var next: QueueCursor?
+}
+
+/// The fate of a transaction's recipient.
+public struct RecipientStatus: Sendable, Equatable {
+  public enum State: String, Sendable, Codable {
+    /// Nothing final is known yet.
+    case open
+    /// Done, one way or the other: the log says which.
+    case settled
+    case delivered
+    case failed
+    /// The transaction was not accepted: nothing was sent to anybody.
+    case refused
+  }
+
+  public var recipient: Recipient
+  public var state: State
+  /// Unix seconds of the last change.
+  public var changedAt: Int64
+}
+
+/// The queue in numbers.
+public struct QueueSummary: Sendable, Equatable {
+  public var entries: Int
+  /// Recipients whose fate is open, over all entries.
+  public var recipients: Int
+  /// Unix seconds of the oldest entry.
+  public var oldestCreatedAt: Int64?
+  /// Unix seconds of the earliest attempt that is due.
+  public var nextDueAt: Int64?
+  /// Entries for each route, by the route's text.
+  public var entriesByRoute: [String: Int]
+}
+
+extension LedgerReading {
+  // MARK: - Queue
+
+  /// Entries in due order, `limit` at the most.
+  ///
+  /// - Parameters:
+  ///   - after: where the page before ended; nil for the beginning.
+  ///   - dueBy: only entries that are due at this time (Unix seconds).
+  public func dueEntries(limit: Int, after: QueueCursor? = nil, dueBy: Int64? = nil) throws(LedgerError) -> QueuePage {
+    let size = max(0, min(limit, 1_000_000))
+    let found = try access.all(
+      """
+      SELECT \(LedgerRecords.entryColumns) FROM queue
+      WHERE (due_at, id) > (?, ?) AND due_at <= ? ORDER BY due_at, id LIMIT ?
+      """, [after?.dueAt ?? .min, after?.row ?? .min, dueBy ?? .max, size + 1],
+      { row, db in try LedgerRecords.entry(row, db, path: access.path) })
+    let page = found.prefix(size)
+    return QueuePage(entries: page.map(\.entry), next: found.count > size ? page.last?.place : nil)
+  }
+
+  /// All entries in due order.
+  public func allEntries() throws(LedgerError) -> [QueueEntry] {
+    try access.all("SELECT \(LedgerRecords.entryColumns) FROM queue ORDER BY due_at, id") { row, db in
+      try LedgerRecords.entry(row, db, path: access.path).entry
+    }
+  }
+
+  /// The entry of that id; nil when it is done, or never was.
+  public func entry(_ id: String) throws(LedgerError) -> QueueEntry? {
+    try access.all("SELECT \(LedgerRecords.entryColumns) FROM queue WHERE entry = ?", [LedgerColumns.text(id)]) { row, db in
+      try LedgerRecords.entry(row, db, path: access.path).entry
+    }.first
+  }
+
+  /// Every range that an entry names, once for each time it is named: what the spool is opened with.
+  public func liveRanges() throws(LedgerError) -> [StoredRange] {
+    try access.all("SELECT content FROM queue") { row, _ in
+      var row = StoredRow(row, of: "queue", path: access.path)
+      return try row.next { LedgerColumns.ranges($0) }
+    }.flatMap { $0 }
+  }
+
+  /// The queue in numbers.
+  public func queueSummary() throws(LedgerError) -> QueueSummary {
+    try access.read { db in
+      var byRoute: [String: Int] = [:]
+      for row in try Row.fetchAll(db, sql: "SELECT route, count(*) FROM queue GROUP BY route") {
+        var row = StoredRow(row, of: "queue", path: access.path)
+        byRoute[try row.next(String.self)] = try row.next(Int.self)
+      }
+      return QueueSummary(
+        entries: byRoute.values.reduce(0, +), recipients: try Int.fetchOne(db, sql: "SELECT count(*) FROM queue_recipients") ?? 0,
+        oldestCreatedAt: try Int64.fetchOne(db, sql: "SELECT min(created_at) FROM queue"),
+        nextDueAt: try Int64.fetchOne(db, sql: "SELECT min(due_at) FROM queue"), entriesByRoute: byRoute)
+    }
+  }
+
+  // MARK: - Transactions
+
+  /// The transaction of a PEC id (without angle brackets); nil when there is none.
+  public func transaction(pecID: String) throws(LedgerError) -> TransactionRecord? {
+    try transactions("pec_id = ?", LedgerColumns.text(pecID)).first
+  }
+
+  /// Transactions of a client's Message-ID (with its angle brackets), oldest first: a client may send the same message twice.
+  public func transactions(clientMessageID: String) throws(LedgerError) -> [TransactionRecord] {
+    try transactions("client_message_id = ?", LedgerColumns.text(clientMessageID))
+  }
+
+  /// The fate of each recipient of a transaction, in the order given by the sender.
+  public func recipientStates(pecID: String) throws(LedgerError) -> [RecipientStatus] {
+    try access.all(
+      """
+      SELECT address, class, state, changed_at FROM recipients
+      WHERE transaction_id = (SELECT id FROM transactions WHERE pec_id = ?) ORDER BY position
+      """, [LedgerColumns.text(pecID)], { row, _ in try LedgerRecords.status(row, path: access.path) })
+  }
+
+  private func transactions(_ condition: String, _ value: String) throws(LedgerError) -> [TransactionRecord] {
+    try access.all("SELECT \(LedgerRecords.transactionColumns) FROM transactions WHERE \(condition) ORDER BY id", [value]) { row, db in
+      try LedgerRecords.transaction(row, db, path: access.path)
+    }
+  }
+
+  // MARK: - Log
+
+  /// The last events, oldest first.
+  public func events(last count: Int) throws(LedgerError) -> [EventRecord] {
+    try events("1 ORDER BY number DESC LIMIT ?", [max(0, count)]).reversed()
+  }
+
+  /// Events with a number above `number`, in order, `limit` at the most.
+  public func events(after number: Int64, limit: Int = 1000) throws(LedgerError) -> [EventRecord] {
+    try events("number > ? ORDER BY number LIMIT ?", [number, max(0, limit)])
+  }
+
+  /// Events of a transaction, in order.
+  public func events(pecID: String) throws(LedgerError) -> [EventRecord] {
+    try events("pec_id = ? ORDER BY number", [LedgerColumns.text(pecID)])
+  }
+
+  /// Events of the messages that a client gave this Message-ID (with its angle brackets), in order.
+  public func events(clientMessageID: String) throws(LedgerError) -> [EventRecord] {
+    try events("client_message_id = ? ORDER BY number", [LedgerColumns.text(clientMessageID)])
+  }
+
+  /// Events of a sender's messages on the day of legal time that `instant` lies in (pec-rules 9.5), in order.
+  public func events(sender: String, onDayOf instant: Instant) throws(LedgerError) -> [EventRecord] {
+    try events("sender = ? COLLATE NOCASE AND day = ? ORDER BY number", [LedgerColumns.text(sender), LedgerColumns.day(instant)])
+  }
+
+  /// Number of the last event; 0 when there is none.
+  public func lastEventNumber() throws(LedgerError) -> Int64 {
+    try access.read { db in try Int64.fetchOne(db, sql: "SELECT max(number) FROM events") ?? 0 }
+  }
+
+  private func events(_ condition: String, _ arguments: StatementArguments) throws(LedgerError) -> [EventRecord] {
+    try access.all("SELECT \(LedgerRecords.eventColumns) FROM events WHERE \(condition)", arguments) { row, _ in
+      try LedgerRecords.event(row, path: access.path)
+    }
+  }
+}

@@ -1,0 +1,64 @@
+internal import Foundation
+internal import GRDB
+internal import Journey
+internal import PEC
+
+/// Rows as records, and the columns they are read from.
+enum LedgerRecords {
+  static let eventColumns = """
+    number, pec_id, at, utc_offset, kind, sender, recipients, subject, client_message_id, related_ids, provider, recipient, error, detail, \
+    bytes
+    """
+
+  static func event(_ row: Row, path: String) throws -> EventRecord {
+    var row = StoredRow(row, of: "events", path: path)
+    return EventRecord(
+      number: try row.next(), pecID: try row.next(),
+      instant: Instant(unixSeconds: try row.next(), utcOffsetSeconds: try row.next()), kind: try row.next { EventKind(rawValue: $0) },
+      sender: try row.next(), recipients: try row.next { LedgerColumns.recipients($0) }, subject: try row.optional(),
+      clientMessageID: try row.optional(), relatedIDs: try row.next { LedgerColumns.texts($0) }, provider: try row.next(),
+      recipient: try row.optional(), error: try row.optional(), detail: try row.optional(), bytes: try row.next())
+  }
+
+  static let entryColumns = """
+    id, entry, pec_id, message_id, kind, sender, route, content, created_at, due_at, attempts, last_error
+    """
+
+  /// A queue entry with its place in the table. Its recipients are read from their own table.
+  static func entry(_ row: Row, _ db: Database, path: String) throws -> (entry: QueueEntry, place: QueueCursor) {
+    var row = StoredRow(row, of: "queue", path: path)
+    let id = try row.next(Int64.self)
+    let addresses = try db.cachedStatement(sql: "SELECT address FROM queue_recipients WHERE queue_id = ? ORDER BY position")
+    let recipients = try String.fetchAll(addresses, arguments: [id])
+    let entry = QueueEntry(
+      id: try row.next(), pecID: try row.next(), messageID: try row.next(), kind: try row.next { MessageKind(rawValue: $0) },
+      sender: try row.next(), recipients: recipients, route: try row.next { Route(text: $0) },
+      content: try row.next { LedgerColumns.ranges($0) }, createdAt: try row.next(), dueAt: try row.next(), attempts: try row.next(),
+      lastError: try row.optional())
+    return (entry, QueueCursor(dueAt: entry.dueAt, row: id))
+  }
+
+  static let transactionColumns = """
+    id, pec_id, at, utc_offset, sender, reply_to, subject, raw_subject, client_message_id, receipt_type, bytes, accepted
+    """
+
+  static func transaction(_ row: Row, _ db: Database, path: String) throws -> TransactionRecord {
+    var row = StoredRow(row, of: "transactions", path: path)
+    let id = try row.next(Int64.self)
+    let recipients = try db.cachedStatement(
+      sql: "SELECT address, class, state, changed_at FROM recipients WHERE transaction_id = ? ORDER BY position")
+    return TransactionRecord(
+      pecID: try row.next(), instant: Instant(unixSeconds: try row.next(), utcOffsetSeconds: try row.next()), sender: try row.next(),
+      recipients: try Row.fetchAll(recipients, arguments: [id]).map { try status($0, path: path).recipient }, replyTo: try row.next(),
+      subject: try row.optional(), rawSubject: try row.optional(Data.self).map { [UInt8]($0) }, clientMessageID: try row.optional(),
+      receiptType: try row.next { ReceiptType(rawValue: $0) }, bytes: try row.next(), accepted: try row.next())
+  }
+
+  /// A recipient's row: address, class, state, time of change.
+  static func status(_ row: Row, path: String) throws -> RecipientStatus {
+    var row = StoredRow(row, of: "recipients", path: path)
+    return RecipientStatus(
+      recipient: Recipient(address: try row.next(), recipientClass: try row.next { RecipientClass(rawValue: $0) }),
+      state: try row.next { RecipientStatus.State(rawValue: $0) }, changedAt: try row.next())
+  }
+}

@@ -1,0 +1,117 @@
+internal import GRDB
+
+/// The ledger's tables. A version, once released, is never changed: what comes later is another migration, and they go forward only.
+enum LedgerSchema {
+  /// The version this program writes: `PRAGMA user_version`, one for each migration.
+  static let version = 1
+  /// `PRAGMA application_id`: the letters "CERA".
+  static let applicationID = 0x4345_5241
+
+  static var migrator: DatabaseMigrator {
+    var migrator = DatabaseMigrator()
+    migrator.registerMigration("1: log, transactions, queue") { db in
+      try db.execute(sql: "PRAGMA application_id = \(applicationID)")
+      try db.execute(sql: log)
+      try db.execute(sql: transactions)
+      try db.execute(sql: queue)
+      try db.execute(sql: "PRAGMA user_version = 1")
+    }
+    return migrator
+  }
+
+  /// Whether the file may be used by this program. `found` 0 is a file without a ledger in it yet.
+  static func check(_ db: Database, path: String) throws {
+    let application = try Int.fetchOne(db, sql: "PRAGMA application_id") ?? 0
+    let found = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
+    let tables = try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'grdb_%'") ?? 0
+    guard application == applicationID || (application == 0 && tables == 0) else { throw LedgerError.notALedger(path: path) }
+    let isSuperseded = try migrator.hasBeenSuperseded(db)
+    guard found <= version, !isSuperseded else { throw LedgerError.newerSchema(path: path, found: found, known: version) }
+  }
+
+  /// The certified log (pec-rules 9.1). `number` is the row's place in the log; rows are never changed and never removed, so the next
+  /// number is always one more than the last. `day` counts days of legal time since 1970, for extracts (9.5).
+  private static let log = """
+    CREATE TABLE events (
+      number INTEGER PRIMARY KEY,
+      pec_id TEXT NOT NULL,
+      at INTEGER NOT NULL,
+      utc_offset INTEGER NOT NULL,
+      day INTEGER NOT NULL,
+      kind TEXT NOT NULL,
+      sender TEXT NOT NULL,
+      recipients TEXT NOT NULL,
+      subject TEXT,
+      client_message_id TEXT,
+      related_ids TEXT NOT NULL,
+      provider TEXT NOT NULL,
+      recipient TEXT,
+      error TEXT,
+      detail TEXT,
+      bytes INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX events_by_pec_id ON events(pec_id);
+    CREATE INDEX events_by_sender_day ON events(sender COLLATE NOCASE, day);
+    CREATE INDEX events_by_client_message_id ON events(client_message_id) WHERE client_message_id IS NOT NULL;
+    CREATE TRIGGER events_never_change BEFORE UPDATE ON events
+      BEGIN SELECT RAISE(ABORT, 'the certified log is never changed'); END;
+    CREATE TRIGGER events_never_go BEFORE DELETE ON events
+      BEGIN SELECT RAISE(ABORT, 'the certified log is never changed'); END;
+    CREATE TRIGGER events_are_never_replaced BEFORE INSERT ON events
+      WHEN NEW.number > 0 AND EXISTS (SELECT 1 FROM events WHERE number = NEW.number)
+      BEGIN SELECT RAISE(ABORT, 'the certified log is never changed'); END;
+    """
+
+  /// Transactions and the fate of each of their recipients.
+  private static let transactions = """
+    CREATE TABLE transactions (
+      id INTEGER PRIMARY KEY,
+      pec_id TEXT NOT NULL UNIQUE,
+      at INTEGER NOT NULL,
+      utc_offset INTEGER NOT NULL,
+      sender TEXT NOT NULL,
+      reply_to TEXT NOT NULL,
+      subject TEXT,
+      raw_subject BLOB,
+      client_message_id TEXT,
+      receipt_type TEXT NOT NULL,
+      bytes INTEGER NOT NULL,
+      accepted INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX transactions_by_client_message_id ON transactions(client_message_id) WHERE client_message_id IS NOT NULL;
+    CREATE TABLE recipients (
+      transaction_id INTEGER NOT NULL REFERENCES transactions(id),
+      address TEXT NOT NULL COLLATE NOCASE,
+      position INTEGER NOT NULL,
+      class TEXT NOT NULL,
+      state TEXT NOT NULL CHECK (state IN ('open', 'settled', 'delivered', 'failed', 'refused')),
+      changed_at INTEGER NOT NULL,
+      PRIMARY KEY (transaction_id, address, position)
+    ) STRICT, WITHOUT ROWID;
+    """
+
+  /// The delivery queue.
+  private static let queue = """
+    CREATE TABLE queue (
+      id INTEGER PRIMARY KEY,
+      entry TEXT NOT NULL UNIQUE,
+      pec_id TEXT NOT NULL,
+      message_id TEXT NOT NULL,
+      kind TEXT NOT NULL,
+      sender TEXT NOT NULL,
+      route TEXT NOT NULL,
+      content TEXT NOT NULL,
+      created_at INTEGER NOT NULL,
+      due_at INTEGER NOT NULL,
+      attempts INTEGER NOT NULL,
+      last_error TEXT
+    ) STRICT;
+    CREATE INDEX queue_by_due ON queue(due_at, id);
+    CREATE TABLE queue_recipients (
+      queue_id INTEGER NOT NULL REFERENCES queue(id) ON DELETE CASCADE,
+      address TEXT NOT NULL,
+      position INTEGER NOT NULL,
+      PRIMARY KEY (queue_id, address, position)
+    ) STRICT, WITHOUT ROWID;
+    """
+}
