@@ -53,6 +53,8 @@ let package = Package(
     room("Signing", ["COpenSSL", "Octets", "Threading"]),
     room("Spool", ["CPlatform", "Octets", "Limits"]),
     room("Ledger", ["Octets", "Limits", "PEC", "Journey", grdb]),
+    room("Mailstore", ["CPlatform", "Octets"]),
+    room("Accounts", ["CPlatform", "Octets"]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
