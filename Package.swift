@@ -55,9 +55,11 @@ let package = Package(
     room("Ledger", ["Octets", "Limits", "PEC", "Journey", grdb]),
     room("Mailstore", ["CPlatform", "Octets"]),
     room("Accounts", ["CPlatform", "Octets"]),
+    room("ProviderIndex", ["Octets", "PEC"]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
     tests("JourneyTests", ["Journey", "PEC", "MIMEStream", "Octets", "Limits"]),
+    tests("ProviderIndexTests", ["ProviderIndex", "PEC"]),
   ]
 )
