@@ -1,0 +1,214 @@
+internal import Limits
+internal import Yams
+
+/// Reads the tree of a file into a configuration; `nil` anywhere below means that the log says why.
+struct Reader {
+  let document: Document
+  let folder: String
+  let log: ProblemLog
+  /// Whether a file that is named must be there and readable.
+  let files: FileCheck
+
+  static let keys = [
+    "hostname", "provider", "dataDirectory", "index", "signer", "tls", "users", "mailboxes", "listeners", "routes", "limits", "lanes",
+    "log",
+  ]
+
+  func configuration() -> GatewayConfiguration? {
+    guard let node = document.root, !Setting(node: node, key: "", keyPlace: Place(nil)).isNull else {
+      if log.problems.isEmpty { log.add(Place(nil), "the file is empty", "give it the keys \(Section.list(Reader.keys))") }
+      return nil
+    }
+    guard let top = section(Setting(node: node, key: "", keyPlace: Place(node.mark)), Reader.keys) else { return nil }
+    let hostname = hostName(top, top.required("hostname", example: "mx.example.org"))
+    let provider = provider(top)
+    let dataDirectory = path(top, top.required("dataDirectory", example: "/var/lib/ceralacca"))
+    // The index may be away for a while: the gateway has a last good copy of it.
+    let indexFile = group(top, "index", ["file"], example: "{ file: index.ldif }").flatMap { section in
+      path(section, section.required("file", example: "index.ldif"))
+    }
+    let signer = signer(top)
+    let tls = tls(top)
+    let users = group(top, "users", ["passwdFile"], example: "{ passwdFile: users }").flatMap { file($0, "passwdFile", example: "users") }
+    let mailboxes = mailboxes(top)
+    let listeners = listeners(top)
+    let routes = routes(top)
+    let limits = limits(top)
+    let lanes = top.has("lanes") ? top.whole(top.optional("lanes"), 1...256) : GatewayConfiguration.processors
+    let logging = logging(top)
+    guard let hostname, let provider, let dataDirectory, let indexFile, let signer, let users, let mailboxes, let listeners, let routes,
+      let limits, let lanes, let logging
+    else { return nil }
+    return GatewayConfiguration(
+      hostname: hostname, provider: provider, dataDirectory: dataDirectory, indexFile: indexFile, signer: signer, tls: tls,
+      usersFile: users, mailboxes: mailboxes, listeners: listeners, routes: routes, limits: limits, lanes: lanes, log: logging)
+  }
+
+  // MARK: Parts that several keys share
+
+  func section(_ setting: Setting, _ known: [String]) -> Section? { Section(setting, known: known, document: document, log: log) }
+
+  /// A group of keys that must be there.
+  func group(_ outer: Section, _ name: String, _ known: [String], example: String) -> Section? {
+    outer.required(name, example: example).flatMap { section($0, known) }
+  }
+
+  /// A path, joined to the file's folder when relative.
+  func path(_ section: Section, _ setting: Setting?) -> String? {
+    section.text(setting).map { $0.hasPrefix("/") ? $0 : "\(folder)/\($0)" }
+  }
+
+  /// The path of a file that must be there.
+  func file(_ section: Section, _ name: String, example: String) -> String? {
+    let setting = section.required(name, example: example)
+    guard let setting, let path = path(section, setting) else { return nil }
+    if let reason = files.fault(path) {
+      log.add(
+        setting.place, key: setting.key, "names the file '\(path)', which \(reason)", "mend the name, or the file's place and permissions")
+    }
+    return path
+  }
+
+  func hostName(_ section: Section, _ setting: Setting?) -> String? {
+    guard let setting, let text = section.text(setting) else { return nil }
+    guard Words.isHostName(text, leastLabels: 2) else {
+      log.add(
+        setting.place, key: setting.key, "\(setting.seen), which is not a domain name", "write one like mx.example.org, in ASCII letters")
+      return nil
+    }
+    return text.lowercased()
+  }
+
+  // MARK: Keys of the top
+
+  private func provider(_ top: Section) -> ProviderSettings? {
+    let example = "{ name: …, serviceAddress: …, node: …, domains: […] }"
+    guard let section = group(top, "provider", ["name", "serviceAddress", "node", "domains"], example: example) else { return nil }
+    let name = section.text(section.required("name", example: "Alfa PEC S.p.A."))
+    let addressSetting = section.required("serviceAddress", example: "posta-certificata@pec.example.org")
+    var address = section.text(addressSetting)
+    let nodeSetting = section.required("node", example: "node1")
+    var node = section.text(nodeSetting)
+    let domains = domains(section, section.required("domains", example: "[pec.example.org]"), star: false)
+    if let text = node, let nodeSetting, !Words.isLabel(text) || text.utf8.count > 32 {
+      log.add(
+        nodeSetting.place, key: nodeSetting.key, "\(nodeSetting.seen), which is not a word of letters, digits and hyphens",
+        "write one like node1, up to 32 letters")
+      node = nil
+    }
+    if let text = address, let addressSetting {
+      if let halves = Words.splitAddress(text) {
+        address = "\(halves.local)@\(halves.domain.lowercased())"
+        if let domains, !domains.contains(halves.domain.lowercased()) {
+          log.add(
+            addressSetting.place, key: addressSetting.key, "is in the domain '\(halves.domain)', which is not one of provider.domains",
+            "add the domain there, or give an address in one of them")
+        }
+      } else {
+        log.add(
+          addressSetting.place, key: addressSetting.key, "\(addressSetting.seen), which is not a mail address",
+          "write one like posta-certificata@pec.example.org")
+        address = nil
+      }
+    }
+    guard let name, let address, let node, let domains else { return nil }
+    return ProviderSettings(name: name, serviceAddress: address, node: node, domains: domains)
+  }
+
+  /// A list of domains in lower case, none twice.
+  func domains(_ section: Section, _ setting: Setting?, star: Bool) -> [String]? {
+    guard let items = section.items(setting, of: "domains") else { return nil }
+    var domains: [String] = []
+    for item in items {
+      guard let domain = star && section.text(item) == "*" ? "*" : hostName(section, item) else { continue }
+      if domains.contains(domain) {
+        log.add(item.place, key: item.key, "names '\(domain)' again", "keep one of them")
+      } else {
+        domains.append(domain)
+      }
+    }
+    return domains
+  }
+
+  private func signer(_ top: Section) -> SignerSettings? {
+    let example = "{ certificate: signer.pem, key: signer.key }"
+    guard let section = group(top, "signer", ["certificate", "key", "threads"], example: example) else { return nil }
+    let certificate = file(section, "certificate", example: "signer.pem")
+    let key = file(section, "key", example: "signer.key")
+    let threads = section.has("threads") ? section.whole(section.optional("threads"), 1...64) : min(64, GatewayConfiguration.processors)
+    guard let certificate, let key, let threads else { return nil }
+    return SignerSettings(certificate: certificate, key: key, threads: threads)
+  }
+
+  private func tls(_ top: Section) -> TLSSettings? {
+    guard let section = top.optional("tls").flatMap({ section($0, ["certificate", "key"]) }) else { return nil }
+    let certificate = file(section, "certificate", example: "tls.pem")
+    let key = file(section, "key", example: "tls.key")
+    guard let certificate, let key else { return nil }
+    return TLSSettings(certificate: certificate, key: key)
+  }
+
+  private func mailboxes(_ top: Section) -> MailboxStore? {
+    guard let section = group(top, "mailboxes", ["maildir", "lmtp"], example: "{ maildir: mail }") else { return nil }
+    switch (section.has("maildir"), section.has("lmtp")) {
+    case (true, true):
+      section.refuse("lmtp", "stands beside maildir, and mail can only go to one of them", "remove one of the two keys")
+      return nil
+    case (false, false):
+      log.add(section.place, key: section.key, "says neither maildir nor lmtp", "write '{ maildir: mail }' or '{ lmtp: \"127.0.0.1:24\" }'")
+      return nil
+    case (true, false):
+      return path(section, section.optional("maildir")).map { .maildir(root: $0) }
+    case (false, true):
+      guard let setting = section.optional("lmtp"), let text = section.text(setting) else { return nil }
+      if text.hasPrefix("unix:"), text.count > 5 {
+        let path = String(text.dropFirst(5))
+        return .lmtp(.unix(path: path.hasPrefix("/") ? path : "\(folder)/\(path)"))
+      }
+      if let endpoint = Words.endpoint(text) { return .lmtp(.tcp(endpoint)) }
+      log.add(
+        setting.place, key: setting.key, "\(setting.seen), which is no place to connect to",
+        "write one like \"127.0.0.1:24\" or \"unix:/run/dovecot/lmtp\"")
+      return nil
+    }
+  }
+
+  private func limits(_ top: Section) -> Limits? {
+    var limits = Limits()
+    guard top.has("limits") else { return limits }
+    let known = LimitKey.all.map(\.name) + [LimitKey.sizeTimesRecipients]
+    guard let section = top.optional("limits").flatMap({ section($0, known) }) else { return nil }
+    for key in LimitKey.all {
+      guard let value = section.number(section.optional(key.name), key.range, whole: key.unit == .one) else { continue }
+      limits[keyPath: key.bound] = Int((value * Double(key.unit.rawValue)).rounded())
+    }
+    if let setting = section.optional(LimitKey.sizeTimesRecipients) {
+      if case .scalar(let scalar) = setting.node, scalar.string == "none" {
+        limits.message.maximumBytesTimesRecipients = nil
+      } else if let value = section.number(setting, LimitKey.sizeTimesRecipientsRange, whole: false, orElse: " or none") {
+        limits.message.maximumBytesTimesRecipients = Int((value * Double(LimitKey.Unit.megabytes.rawValue)).rounded())
+      }
+    }
+    let ordered: [(low: String, value: Int, high: String, most: Int)] = [
+      ("formalMegabytes", limits.message.formalBytes, "maximumMessageMegabytes", limits.message.maximumBytes),
+      ("firstRetrySeconds", limits.delivery.firstRetrySeconds, "lastRetrySeconds", limits.delivery.lastRetrySeconds),
+      ("connectionsPerPeer", limits.connection.maximumConnectionsPerPeer, "connections", limits.connection.maximumConnections),
+    ]
+    for pair in ordered where pair.value > pair.most {
+      let setting = section.optional(pair.low) ?? section.optional(pair.high)
+      log.add(
+        setting?.keyPlace ?? section.place, key: Section.path("limits", pair.low), "is above limits.\(pair.high)",
+        "lower the one or raise the other")
+    }
+    return limits
+  }
+
+  private func logging(_ top: Section) -> LogSettings? {
+    guard top.has("log") else { return LogSettings() }
+    guard let section = top.optional("log").flatMap({ section($0, ["format", "level"]) }) else { return nil }
+    let format = section.has("format") ? section.choice(section.optional("format"), LogFormat.self) : .text
+    let level = section.has("level") ? section.choice(section.optional("level"), LogLevel.self) : .info
+    guard let format, let level else { return nil }
+    return LogSettings(format: format, level: level)
+  }
+}

@@ -1,0 +1,97 @@
+internal import Limits
+
+extension GatewayConfiguration {
+  /// The configuration as a file that `load(path:)` reads to the same configuration, paths as they are.
+  public var yaml: String { yaml(in: nil) }
+
+  /// The configuration as a file in `folder`: paths below it are written relative, so that the folder can be moved.
+  public func yaml(in folder: String?) -> String {
+    let writer = Writer(folder: folder)
+    return writer.text(of: self)
+  }
+}
+
+/// Writes every key in the order of the reference; bounds only where they differ from the defaults.
+private struct Writer {
+  let folder: String?
+
+  func text(of it: GatewayConfiguration) -> String {
+    var lines = ["hostname: \(scalar(it.hostname))", "provider:"]
+    lines += ["  name: \(scalar(it.provider.name))", "  serviceAddress: \(scalar(it.provider.serviceAddress))"]
+    lines += ["  node: \(scalar(it.provider.node))", "  domains: \(list(it.provider.domains))"]
+    lines.append("dataDirectory: \(path(it.dataDirectory))")
+    lines.append("index: { file: \(path(it.indexFile)) }")
+    lines.append("signer: { certificate: \(path(it.signer.certificate)), key: \(path(it.signer.key)), threads: \(it.signer.threads) }")
+    if let tls = it.tls { lines.append("tls: { certificate: \(path(tls.certificate)), key: \(path(tls.key)) }") }
+    lines.append("users: { passwdFile: \(path(it.usersFile)) }")
+    lines.append("mailboxes: { \(mailboxes(it.mailboxes)) }")
+    lines.append("listeners:")
+    lines += it.listeners.map { "  - { \(listener($0)) }" }
+    lines.append("routes:")
+    lines += it.routes.map { "  - { \(route($0)) }" }
+    let bounds = limits(it.limits)
+    if !bounds.isEmpty { lines += ["limits:"] + bounds.map { "  " + $0 } }
+    lines.append("lanes: \(it.lanes)")
+    lines.append("log: { format: \(it.log.format.rawValue), level: \(it.log.level.rawValue) }")
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  private func mailboxes(_ store: MailboxStore) -> String {
+    switch store {
+    case .maildir(let root): "maildir: \(path(root))"
+    case .lmtp(.tcp(let endpoint)): "lmtp: \(scalar(endpoint.description))"
+    case .lmtp(.unix(let path)): "lmtp: \(scalar("unix:" + path))"
+    }
+  }
+
+  private func listener(_ listener: ListenerSettings) -> String {
+    let place = "kind: \(listener.kind.name), address: \(scalar(listener.address)), port: \(listener.port)"
+    switch listener.kind {
+    case .submission, .submissions: return place
+    case .trusted(let peers, let user): return "\(place), peers: \(list(peers.entries)), user: \(user.rawValue)"
+    }
+  }
+
+  private func route(_ route: RouteSettings) -> String {
+    var parts = ["domains: \(list(route.domains))", "nextHop: \(scalar(route.nextHop.description))", "tls: \(route.tls.rawValue)"]
+    if let caFile = route.caFile { parts.append("caFile: \(path(caFile))") }
+    if let credentials = route.credentials {
+      parts += ["user: \(scalar(credentials.user))", "passwordFile: \(path(credentials.passwordFile))"]
+    }
+    return parts.joined(separator: ", ")
+  }
+
+  private func limits(_ limits: Limits) -> [String] {
+    let usual = Limits()
+    var lines = LimitKey.all.filter { limits[keyPath: $0.bound] != usual[keyPath: $0.bound] }.map { "\($0.name): \($0.text(in: limits))" }
+    if limits.message.maximumBytesTimesRecipients != usual.message.maximumBytesTimesRecipients {
+      let value = limits.message.maximumBytesTimesRecipients.map { LimitKey.text(Double($0) / Double(LimitKey.Unit.megabytes.rawValue)) }
+      lines.append("\(LimitKey.sizeTimesRecipients): \(value ?? "none")")
+    }
+    return lines
+  }
+
+  private func list(_ items: [String]) -> String { "[" + items.map { scalar($0) }.joined(separator: ", ") + "]" }
+
+  private func path(_ path: String) -> String {
+    guard let folder, path.hasPrefix(folder + "/"), path.utf8.count > folder.utf8.count + 1 else { return scalar(path) }
+    return scalar(String(path.dropFirst(folder.count + 1)))
+  }
+
+  /// Plain where no reader of YAML could take it for anything but this text; otherwise in double quotes.
+  private func scalar(_ text: String) -> String {
+    let reserved = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"].contains(text.lowercased())
+    let plain = text.utf8.allSatisfy { octet in
+      switch octet {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+      case UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "/"), UInt8(ascii: "@"), UInt8(ascii: "-"), UInt8(ascii: " "): true
+      default: false
+      }
+    }
+    let startsWell =
+      text.utf8.first.map { ![UInt8(ascii: "-"), UInt8(ascii: "@"), UInt8(ascii: " "), UInt8(ascii: ".")].contains($0) } ?? false
+    if plain, startsWell, text.utf8.last != UInt8(ascii: " "), !reserved, Double(text) == nil { return text }
+    let escaped = text.flatMap { letter -> [Character] in letter == "\"" || letter == "\\" ? ["\\", letter] : [letter] }
+    return "\"" + String(escaped) + "\""
+  }
+}
