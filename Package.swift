@@ -23,10 +23,12 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let log = Target.Dependency.product(name: "Logging", package: "swift-log")
 
 let package = Package(
   name: "ceralacca",
   dependencies: [
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
@@ -59,10 +61,19 @@ let package = Package(
     room("Accounts", ["CPlatform", "Octets"]),
     room("ProviderIndex", ["Octets", "PEC"]),
     room("Configuration", ["Limits", yams]),
+
+    // Floor 4: the wiring.
+    room(
+      "Gateway",
+      [
+        "Octets", "Limits", "Threading", "MIMEStream", "SMTPWire", "PEC", "Journey", "EventLoop", "TLSPipe",
+        "Signing", "Spool", "Ledger", "Mailstore", "Accounts", "ProviderIndex", "Configuration", log,
+      ]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
     tests("JourneyTests", ["Journey", "PEC", "MIMEStream", "Octets", "Limits"]),
     tests("ProviderIndexTests", ["ProviderIndex", "PEC"]),
+    tests("GatewayTests", ["Gateway", "Journey", "Spool", "Ledger", "Octets"]),
   ]
 )

@@ -1,0 +1,228 @@
+import Journey
+import Ledger
+import Logging
+import Octets
+import PEC
+import Spool
+import Synchronization
+import Threading
+
+/// A body on its way: pieces that lie in the spool already, and what is still in memory.
+struct BodyContent: Sendable {
+  enum Piece: Sendable {
+    case stored(StoredRange)
+    case memory(Chunk)
+
+    var count: Int {
+      switch self {
+      case .stored(let range): Int(range.length)
+      case .memory(let chunk): chunk.count
+      }
+    }
+  }
+
+  var pieces: [Piece] = []
+
+  /// No body.
+  static let none = BodyContent()
+
+  /// Pieces of the spool that are held by this body.
+  var storedRanges: [StoredRange] {
+    pieces.compactMap { if case .stored(let range) = $0 { range } else { nil } }
+  }
+}
+
+/// Work for the committer.
+enum CommitterWork: Sendable {
+  /// Append a piece of a body that is still arriving. It is held until it is released.
+  case store(Chunk, ReturnAddress)
+  /// Make a plan durable, with the body it may point at.
+  case commit(CommitPlan, BodyContent, ReturnAddress)
+  /// These octets are needed no longer by whoever held them.
+  case release([StoredRange])
+}
+
+/// The one thread that writes: all that the lanes handed it since last time goes into the spool, is synced once, and is committed to
+/// the ledger in one transaction; then the lanes are woken (group commit: the disk's latency is shared).
+///
+/// The order is what makes a 250 true: octets are synced before the rows that name them commit. A body no row names is garbage; a
+/// row never names a body that is not there.
+final class Committer: Sendable {
+  private let queue = Handoff<CommitterWork>()
+  private let breakage = Breakage()
+  private let thread: Mutex<WorkerThread?>
+  private let counters: Counters
+
+  init(spool: Spool, ledger: Ledger, counters: Counters, logger: Logger) {
+    self.counters = counters
+    thread = Mutex(nil)
+    let desk = CommitterDesk(spool: spool, ledger: ledger, counters: counters, logger: logger)
+    let worker = WorkerThread(name: "committer") { [queue, breakage] in
+      while let batch = queue.take(atMost: 512) {
+        if let reason = desk.perform(batch) { breakage.note(reason) }
+      }
+    }
+    thread.withLock { $0 = worker }
+  }
+
+  /// Why nothing can be stored any more; nil while all is well. A failed write or sync is final until a restart (house rule 5).
+  var brokenBecause: String? { breakage.reason }
+
+  /// Hands over work. After `finish` it is answered as failed.
+  func perform(_ work: CommitterWork) {
+    if queue.send(work) { return }
+    switch work {
+    case .store(_, let address), .commit(_, _, let address): address.send(.failed("the gateway is stopping"))
+    case .release: break
+    }
+  }
+
+  /// Does what was handed over, then ends the thread.
+  func finish() {
+    queue.close()
+    thread.withLock { $0.take() }?.join()
+  }
+}
+
+/// Why storage broke, for all threads to see.
+private final class Breakage: Sendable {
+  private let first = Mutex<String?>(nil)
+
+  var reason: String? { first.withLock { $0 } }
+
+  func note(_ reason: String) { first.withLock { $0 = $0 ?? reason } }
+}
+
+/// The committer's work table; touched by its thread alone.
+private final class CommitterDesk: Sendable {
+  private let spool: Spool
+  private let ledger: Ledger
+  private let counters: Counters
+  private let logger: Logger
+
+  /// A plan whose octets are in the spool, waiting for the sync and the transaction.
+  private struct Prepared {
+    var changes: [LedgerChange]
+    var entries: [QueueEntry]
+    var address: ReturnAddress
+  }
+
+  init(spool: Spool, ledger: Ledger, counters: Counters, logger: Logger) {
+    self.spool = spool
+    self.ledger = ledger
+    self.counters = counters
+    self.logger = logger
+  }
+
+  /// Performs a batch. Returns the reason when storage broke for good.
+  func perform(_ batch: [CommitterWork]) -> String? {
+    var prepared: [Prepared] = []
+    var broken: String?
+    for work in batch {
+      switch work {
+      case .store(let chunk, let address):
+        do {
+          let range = try spool.append([chunk])
+          spool.retain([range])
+          address.send(.stored(range))
+        } catch {
+          broken = "\(error)"
+          address.send(.failed("\(error)"))
+        }
+      case .commit(let plan, let body, let address):
+        do { prepared.append(try prepare(plan, body, address)) } catch {
+          broken = "\(error)"
+          address.send(.failed("\(error)"))
+        }
+      case .release(let ranges): spool.release(ranges)
+      }
+    }
+    if !prepared.isEmpty, let reason = settle(prepared) { broken = reason }
+    if let broken { logger.critical("the spool failed; nothing is accepted until a restart: \(broken)") }
+    return broken
+  }
+
+  /// Sync, transaction, wake-up: for all prepared plans at once.
+  private func settle(_ prepared: [Prepared]) -> String? {
+    do { try spool.sync() } catch {
+      fail(prepared, "\(error)")
+      return "\(error)"
+    }
+    do { try ledger.commit(prepared.flatMap(\.changes)) } catch {
+      // The transaction was rolled back and the octets are garbage: nothing was promised, and the next one may succeed.
+      logger.critical("the ledger refused a commit: \(error)")
+      fail(prepared, "\(error)")
+      return nil
+    }
+    counters.commits.add(1, ordering: .relaxed)
+    counters.committedPlans.add(prepared.count, ordering: .relaxed)
+    for plan in prepared { plan.address.send(.committed(plan.entries)) }
+    return nil
+  }
+
+  private func fail(_ prepared: [Prepared], _ reason: String) {
+    for plan in prepared {
+      spool.release(plan.entries.flatMap(\.content))
+      plan.address.send(.failed(reason))
+    }
+  }
+
+  /// Writes a plan's octets: the rest of the body, and what was composed, one record for each message.
+  private func prepare(_ plan: CommitPlan, _ body: BodyContent, _ address: ReturnAddress) throws -> Prepared {
+    let original = plan.needsOriginal ? try store(body) : []
+    var changes = plan.changes
+    var entries: [QueueEntry] = []
+    for message in plan.messages {
+      let content = try place(message.content, original: original)
+      for var entry in message.entries {
+        entry.content = content
+        spool.retain(content)
+        entries.append(entry)
+        changes.append(.enqueue(entry))
+      }
+    }
+    return Prepared(changes: changes, entries: entries, address: address)
+  }
+
+  private func store(_ body: BodyContent) throws -> [StoredRange] {
+    try body.pieces.map { piece in
+      switch piece {
+      case .stored(let range): range
+      case .memory(let chunk): try spool.append([chunk])
+      }
+    }
+  }
+
+  /// Where a message's octets lie: its composed fragments in one new record, the original's where they are.
+  private func place(_ fragments: [Fragment], original: [StoredRange]) throws -> [StoredRange] {
+    let composed: [Chunk] = fragments.compactMap { if case .composed(let bytes) = $0 { Chunk(bytes) } else { nil } }
+    let record = try spool.append(composed)
+    var used: UInt64 = 0
+    var ranges: [StoredRange] = []
+    for fragment in fragments {
+      switch fragment {
+      case .composed(let bytes):
+        if bytes.isEmpty { continue }
+        ranges.append(record[used..<used + UInt64(bytes.count)])
+        used += UInt64(bytes.count)
+      case .original(let range):
+        ranges.append(contentsOf: slice(original, range))
+      }
+    }
+    return ranges
+  }
+
+  /// The parts of `pieces`, laid end to end, that `range` covers.
+  private func slice(_ pieces: [StoredRange], _ range: Range<Int>) -> [StoredRange] {
+    var found: [StoredRange] = []
+    var start = 0
+    for piece in pieces {
+      let end = start + Int(piece.length)
+      let low = max(start, range.lowerBound)
+      let high = min(end, range.upperBound)
+      if low < high { found.append(piece[UInt64(low - start)..<UInt64(high - start)]) }
+      start = end
+    }
+    return found
+  }
+}

@@ -1,0 +1,128 @@
+import EventLoop
+import Foundation
+import Octets
+import Synchronization
+
+/// An operator's word about queue entries.
+enum QueueOperation: Sendable {
+  /// Try now: one entry, or all.
+  case retry(String?)
+  /// Give up: the sender gets his notice.
+  case drop(String)
+}
+
+/// A request on the control socket: one JSON object on a line.
+public struct ControlRequest: Codable, Sendable {
+  /// `retry`, `drop`, `reload` or `status`.
+  public var verb: String
+  /// Id of a queue entry, where the verb wants one.
+  public var entry: String?
+
+  public init(verb: String, entry: String? = nil) {
+    self.verb = verb
+    self.entry = entry
+  }
+}
+
+/// The answer on the control socket: one JSON object on a line.
+public struct ControlAnswer: Codable, Sendable {
+  public var ok: Bool
+  /// For people.
+  public var message: String
+  /// Queue entries that were met.
+  public var entries: [String]?
+  /// Running numbers, for `status`.
+  public var numbers: [String: Int]?
+
+  init(ok: Bool, message: String, entries: [String]? = nil, numbers: [String: Int]? = nil) {
+    self.ok = ok
+    self.message = message
+    self.entries = entries
+    self.numbers = numbers
+  }
+}
+
+/// Gathers what the lanes say to an operator's word, and passes it on when the last has spoken.
+final class ControlReply: Sendable {
+  private let state: Mutex<(missing: Int, entries: [String])>
+  private let then: @Sendable ([String]) -> Void
+
+  init(lanes: Int, then: @escaping @Sendable ([String]) -> Void) {
+    state = Mutex((lanes, []))
+    self.then = then
+  }
+
+  func add(_ entries: [String]) {
+    let all: [String]? = state.withLock { state in
+      state.missing -= 1
+      state.entries += entries
+      return state.missing == 0 ? state.entries : nil
+    }
+    if let all { then(all) }
+  }
+}
+
+/// The control socket: a Unix socket in the data directory, for the owner alone. One request, one answer, one connection.
+final class ControlSocket {
+  private let loop: Loop
+  private var listener: Listener?
+  private var sessions: [ObjectIdentifier: Session] = [:]
+  private let perform: (ControlRequest, @escaping @Sendable (ControlAnswer) -> Void) -> Void
+  private var answers: Mailbox<Reply>!
+
+  private struct Reply: Sendable {
+    var session: ObjectIdentifier
+    var answer: ControlAnswer
+  }
+
+  private final class Session {
+    let stream: EventLoop.Stream
+    var line: [UInt8] = []
+    init(_ stream: EventLoop.Stream) { self.stream = stream }
+  }
+
+  /// - Parameter perform: does what is asked and answers, on any thread.
+  init(
+    loop: Loop, path: String, perform: @escaping (ControlRequest, @escaping @Sendable (ControlAnswer) -> Void) -> Void
+  ) throws {
+    self.loop = loop
+    self.perform = perform
+    answers = loop.mailbox { [unowned self] reply in self.send(reply.answer, to: reply.session) }
+    listener = try loop.listenLocal(path: path, mode: 0o600) { [unowned self] stream in self.accept(stream) }
+  }
+
+  private func accept(_ stream: EventLoop.Stream) {
+    let session = Session(stream)
+    let key = ObjectIdentifier(session)
+    sessions[key] = session
+    stream.onRead = { [unowned self] octets in self.arrived(octets, key) }
+    stream.onEnd = { [unowned self] in self.end(key) }
+    stream.onFailure = { [unowned self] _ in self.end(key) }
+    stream.startReading()
+  }
+
+  private func arrived(_ octets: Span<UInt8>, _ key: ObjectIdentifier) {
+    guard let session = sessions[key] else { return }
+    session.line.append(copying: octets)
+    guard let end = session.line.firstIndex(of: 10) else {
+      if session.line.count > 65_536 { end(key) }
+      return
+    }
+    session.stream.stopReading()
+    guard let request = try? JSONDecoder().decode(ControlRequest.self, from: Data(session.line[..<end])) else {
+      return send(ControlAnswer(ok: false, message: "the request is not a JSON object with a verb"), to: key)
+    }
+    let answers = answers!
+    perform(request) { answer in answers.send(Reply(session: key, answer: answer)) }
+  }
+
+  private func send(_ answer: ControlAnswer, to key: ObjectIdentifier) {
+    guard let session = sessions[key] else { return }
+    let data = (try? JSONEncoder().encode(answer)) ?? Data("{\"ok\":false}".utf8)
+    session.stream.write([Chunk(Array(data) + [10])], completion: nil)
+    session.stream.closeAfterWrites()
+    sessions[key] = nil
+  }
+
+  private func end(_ key: ObjectIdentifier) { sessions.removeValue(forKey: key)?.stream.close() }
+}

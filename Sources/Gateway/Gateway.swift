@@ -1,0 +1,210 @@
+import Accounts
+import Configuration
+import EventLoop
+import Journey
+import Ledger
+import Limits
+import Logging
+import Mailstore
+import Octets
+import PEC
+import ProviderIndex
+import SMTPWire
+import Signing
+import Spool
+import Synchronization
+import TLSPipe
+import Threading
+
+/// Why a gateway could not start: what, where, and what to do.
+public struct StartError: Error, CustomStringConvertible {
+  public var description: String
+  init(_ description: String) { self.description = description }
+}
+
+/// A running gateway: lanes, signers, committer, mailboxes, and the control socket.
+///
+/// Made whole by `start`, which returns when every port listens and every message that an earlier run left is on its way again.
+public final class Gateway: Sendable {
+  private let shared: SharedState
+  private let configuration: GatewayConfiguration
+  private let inboxes: [Mailbox<LaneMessage>]
+  private let threads: Mutex<[WorkerThread]>
+  private let drained: Handoff<Void>
+  /// Listening addresses, in the order of the configuration, with the ports the system gave.
+  public let addresses: [String]
+
+  private init(
+    shared: SharedState, configuration: GatewayConfiguration, inboxes: [Mailbox<LaneMessage>], threads: [WorkerThread],
+    drained: Handoff<Void>, addresses: [String]
+  ) {
+    self.shared = shared
+    self.configuration = configuration
+    self.inboxes = inboxes
+    self.threads = Mutex(threads)
+    self.drained = drained
+    self.addresses = addresses
+  }
+
+  /// Path of the control socket of a data directory.
+  public static func controlPath(_ dataDirectory: String) -> String { "\(dataDirectory)/control.sock" }
+  /// Path of the ledger of a data directory.
+  public static func ledgerPath(_ dataDirectory: String) -> String { "\(dataDirectory)/ledger.sqlite" }
+  /// Path of the spool of a data directory.
+  public static func spoolPath(_ dataDirectory: String) -> String { "\(dataDirectory)/spool" }
+
+  /// Starts a gateway. Throws a `StartError`, or the error of the part that could not start.
+  public static func start(_ configuration: GatewayConfiguration, logger: Logger) throws -> Gateway {
+    let parts = try GatewayParts(configuration, logger: logger)
+    let pending = try parts.recover()
+    let drained = Handoff<Void>()
+    let shared = try parts.assemble { drained.send(()) }
+    let plans = try parts.listenerPlans()
+    let started = Handoff<LaneStart>()
+    var inboxes: [Mailbox<LaneMessage>] = []
+    var threads: [WorkerThread] = []
+    var ports: [Int] = plans.map(\.port)
+    let box = GatewayBox()
+    for number in 0..<configuration.lanes {
+      // The first lane learns the ports of listeners that take any free one; the others share them.
+      let mine = zip(plans, ports).map { plan, port in
+        var plan = plan
+        plan.port = port
+        return plan
+      }
+      let thread = WorkerThread(name: "lane-\(number)") {
+        runLane(number, shared, mine, controlAt: number == 0 ? controlPath(configuration.dataDirectory) : nil, box, started)
+      }
+      switch started.take(atMost: 1)?.first {
+      case .running(let inbox, let bound):
+        inboxes.append(inbox)
+        threads.append(thread)
+        ports = bound
+      case .failed(let reason):
+        thread.join()
+        for inbox in inboxes { inbox.send(.stop) }
+        for thread in threads { thread.join() }
+        shared.finish()
+        throw StartError(reason)
+      case nil: throw StartError("a lane ended before it began")
+      }
+    }
+    let running = Gateway(
+      shared: shared, configuration: configuration, inboxes: inboxes, threads: threads, drained: drained,
+      addresses: zip(plans, ports).map { "\($0.address):\($1)" })
+    box.set(running)
+    running.distribute(pending)
+    return running
+  }
+
+  /// Spreads entries over the lanes; the entries of one transaction stay together.
+  private func distribute(_ pending: [PendingDelivery]) {
+    var shares = [[PendingDelivery]](repeating: [], count: inboxes.count)
+    for delivery in pending {
+      let sum = delivery.entry.pecID.utf8.reduce(UInt64(5381)) { $0 &* 33 &+ UInt64($1) }
+      shares[Int(sum % UInt64(inboxes.count))].append(delivery)
+    }
+    for (inbox, share) in zip(inboxes, shares) where !share.isEmpty { inbox.send(.dispatch(share)) }
+  }
+
+  /// Takes no new connections, lets what is under way finish for up to `seconds`, then stops. Everything durable is kept.
+  public func stop(drainingForSeconds seconds: Int) {
+    for inbox in inboxes { inbox.send(.drain) }
+    drained.wait(forSeconds: seconds)
+    for inbox in inboxes { inbox.send(.stop) }
+    for thread in threads.withLock({ $0 }) { thread.join() }
+    shared.finish()
+  }
+
+  /// Reads the provider index and the users again; what cannot be read leaves the old in place. Returns a line for people.
+  public func reload() -> String {
+    let index = shared.index.reload()
+    var line = "index: " + index.lines.joined(separator: "; ")
+    do {
+      let problems = try shared.accounts.reload()
+      line += "; users: loaded" + problems.map { ", \($0)" }.joined()
+    } catch {
+      line += "; users: the old ones stay, \(error)"
+    }
+    shared.logger.notice("reloaded: \(line)")
+    return line
+  }
+
+  /// Does what the control socket was asked.
+  func perform(_ request: ControlRequest, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
+    switch request.verb {
+    case "retry": operate(.retry(request.entry), answer)
+    case "drop":
+      guard let entry = request.entry else { return answer(ControlAnswer(ok: false, message: "which entry?")) }
+      operate(.drop(entry), answer)
+    case "reload": answer(ControlAnswer(ok: true, message: reload()))
+    case "status":
+      let counters = shared.counters
+      answer(
+        ControlAnswer(
+          ok: shared.committer.brokenBecause == nil, message: shared.committer.brokenBecause ?? "running",
+          numbers: [
+            "connections": counters.connections.load(ordering: .relaxed),
+            "openConnections": counters.openConnections.load(ordering: .relaxed),
+            "accepted": counters.accepted.load(ordering: .relaxed), "failed": counters.failed.load(ordering: .relaxed),
+            "delivered": counters.delivered.load(ordering: .relaxed), "commits": counters.commits.load(ordering: .relaxed),
+            "committedPlans": counters.committedPlans.load(ordering: .relaxed),
+            "intakeBytesInMemory": counters.intakeBytesInMemory.load(ordering: .relaxed),
+          ]))
+    default: answer(ControlAnswer(ok: false, message: "no such verb: \(request.verb)"))
+    }
+  }
+
+  private func operate(_ operation: QueueOperation, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
+    let reply = ControlReply(lanes: inboxes.count) { met in
+      answer(
+        ControlAnswer(
+          ok: !met.isEmpty, message: met.isEmpty ? "no such entry is waiting (it may be under way, or done)" : "\(met.count) entries",
+          entries: met))
+    }
+    for inbox in inboxes { inbox.send(.operate(operation, reply)) }
+  }
+}
+
+/// What a lane's thread says once it is up.
+private enum LaneStart: Sendable {
+  case running(Mailbox<LaneMessage>, ports: [Int])
+  case failed(String)
+}
+
+/// The gateway, for the control socket, which is there a moment before it.
+private final class GatewayBox: Sendable {
+  private let gateway = Mutex<Gateway?>(nil)
+  func set(_ running: Gateway) { gateway.withLock { $0 = running } }
+  var running: Gateway? { gateway.withLock { $0 } }
+}
+
+/// A lane's thread, from its making to its end.
+private func runLane(
+  _ number: Int, _ shared: SharedState, _ plans: [ListenerPlan], controlAt controlPath: String?, _ box: GatewayBox,
+  _ started: Handoff<LaneStart>
+) {
+  let lane: Lane
+  var control: ControlSocket?
+  do {
+    lane = try Lane(number: number, shared: shared)
+    var ports: [Int] = []
+    for plan in plans {
+      do { ports.append(try lane.listen(plan)) } catch {
+        throw StartError("cannot listen on \(plan.address):\(plan.port): \(error)")
+      }
+    }
+    if let controlPath {
+      control = try ControlSocket(loop: lane.loop, path: controlPath) { request, answer in
+        guard let gateway = box.running else { return answer(ControlAnswer(ok: false, message: "still starting")) }
+        gateway.perform(request, answer)
+      }
+    }
+    started.send(.running(lane.inbox, ports: ports))
+  } catch {
+    started.send(.failed("\(error)"))
+    return
+  }
+  lane.loop.run()
+  _ = control
+}

@@ -1,0 +1,126 @@
+import EventLoop
+import Journey
+import Limits
+import Octets
+import SMTPWire
+import Threading
+
+/// What a listener is, once its configuration is resolved.
+struct ListenerPlan: Sendable {
+  var address: String
+  var port: Int
+  var profile: ServerProfile
+  var implicitTLS: Bool
+  /// Peers that may connect; nil for everybody.
+  var mayConnect: (@Sendable (String) -> Bool)?
+}
+
+/// One loop on one thread, with its listeners, sessions, journeys and deliveries: run to completion, nothing shared on the message
+/// path but the handles of the threads that write and sign.
+final class Lane {
+  let loop: Loop
+  let shared: SharedState
+  let number: Int
+  private(set) var deliveries: Deliveries!
+  /// Free octets on the spool's disk, looked at once a second.
+  private(set) var freeBytes = Int.max
+  private var mailbox: Mailbox<LaneMessage>!
+  private var waiting: [UInt64: (Completion) -> Void] = [:]
+  private var nextToken: UInt64 = 1
+  private var sessions: [UInt64: SubmissionSession] = [:]
+  private var listeners: [Listener] = []
+  private var ticker: LoopTimer?
+  private var draining = false
+
+  /// Makes the loop; call on the lane's own thread.
+  init(number: Int, shared: SharedState) throws {
+    self.number = number
+    self.shared = shared
+    loop = try Loop()
+    mailbox = loop.mailbox { [unowned self] in self.handle($0) }
+    deliveries = Deliveries(lane: self)
+    lookAtDisk()
+    ticker = loop.timer(after: 1000, repeat: 1000) { [unowned self] in
+      self.lookAtDisk()
+      self.deliveries.tick()
+    }
+  }
+
+  /// Where other threads send this lane its messages.
+  var inbox: Mailbox<LaneMessage> { mailbox }
+
+  private func lookAtDisk() { freeBytes = shared.spool.freeBytes }
+
+  // MARK: Listening
+
+  /// Listens and takes sessions. Returns the port, which differs from the asked one when that was 0.
+  func listen(_ settings: ListenerPlan) throws -> Int {
+    let listener = try loop.listen(
+      host: settings.address, port: settings.port, reusePort: true, backlog: 1024,
+      onConnection: { [unowned self] stream in self.accept(stream, settings) })
+    listeners.append(listener)
+    return listener.boundPort
+  }
+
+  private func accept(_ stream: EventLoop.Stream, _ settings: ListenerPlan) {
+    let peer = stream.peerAddress
+    if let mayConnect = settings.mayConnect, !mayConnect(peer) {
+      shared.logger.warning("refused: not a listed peer", metadata: ["peer": "\(peer)", "port": "\(settings.port)"])
+      refuse(stream, "554 5.7.1 \(settings.profile.hostname) you are not a listed peer\r\n")
+      return
+    }
+    let open = shared.counters.openConnections.load(ordering: .relaxed)
+    if let reason = shared.admission.enter(peer, open: open) {
+      refuse(stream, "421 4.7.0 \(settings.profile.hostname) \(reason), try again later\r\n")
+      return
+    }
+    shared.counters.connections.add(1, ordering: .relaxed)
+    shared.counters.openConnections.add(1, ordering: .relaxed)
+    nextToken += 1
+    let session = SubmissionSession(lane: self, id: nextToken, stream: stream, listener: settings)
+    sessions[nextToken] = session
+    session.begin()
+  }
+
+  /// Says why and closes. Under implicit TLS the words cannot be read, and the close alone must do.
+  private func refuse(_ stream: EventLoop.Stream, _ words: String) {
+    stream.write([Chunk(words)], completion: nil)
+    stream.closeAfterWrites()
+  }
+
+  func sessionEnded(_ id: UInt64, peer: String) {
+    sessions[id] = nil
+    shared.admission.leave(peer)
+    shared.counters.openConnections.subtract(1, ordering: .relaxed)
+    if draining, sessions.isEmpty { shared.laneDrained(number) }
+  }
+
+  // MARK: Messages from other threads
+
+  /// An address to which one completion may be sent; `body` is then called on this lane.
+  func returnAddress(_ body: @escaping (Completion) -> Void) -> ReturnAddress {
+    nextToken += 1
+    waiting[nextToken] = body
+    return ReturnAddress(lane: mailbox, token: nextToken)
+  }
+
+  private func handle(_ message: LaneMessage) {
+    switch message {
+    case .completed(let token, let completion): waiting.removeValue(forKey: token)?(completion)
+    case .dispatch(let pending): deliveries.dispatch(pending)
+    case .operate(let operation, let reply): deliveries.operate(operation, reply)
+    case .drain: drain()
+    case .stop:
+      deliveries.stop()
+      loop.stop()
+    }
+  }
+
+  private func drain() {
+    draining = true
+    for listener in listeners { listener.close() }
+    listeners = []
+    for session in Array(sessions.values) { session.drain() }
+    if sessions.isEmpty { shared.laneDrained(number) }
+  }
+}

@@ -1,0 +1,49 @@
+import EventLoop
+import Journey
+import Octets
+
+/// What comes back to a lane from the threads it handed work to.
+enum Completion: Sendable {
+  /// The password was right, or not.
+  case authentication(Bool)
+  /// A piece of a body lies in the spool (not yet synced).
+  case stored(StoredRange)
+  /// A CMS signature in DER.
+  case signature([UInt8])
+  /// A commit is durable; these entries wait for delivery.
+  case committed([QueueEntry])
+  /// A mailbox took, or refused, a message.
+  case mailbox([RecipientFate])
+  /// The work failed; the text says why.
+  case failed(String)
+}
+
+/// What a lane is told by other threads.
+enum LaneMessage: Sendable {
+  /// Work that this lane handed out is done.
+  case completed(token: UInt64, Completion)
+  /// Deliver these: found in the ledger at start.
+  case dispatch([PendingDelivery])
+  /// An operator's word about queue entries.
+  case operate(QueueOperation, ControlReply)
+  /// Take no new connections; finish what is here.
+  case drain
+  /// End now.
+  case stop
+}
+
+/// A queue entry with the facts of its transaction.
+struct PendingDelivery: Sendable {
+  var entry: QueueEntry
+  var transaction: TransactionRecord
+  /// True when an earlier attempt, perhaps of an earlier process, may have succeeded without being remembered.
+  var recovered = false
+}
+
+/// Where the answer to a piece of work goes: a lane, and a token that the lane knows.
+struct ReturnAddress: Sendable {
+  let lane: Mailbox<LaneMessage>
+  let token: UInt64
+
+  func send(_ completion: Completion) { lane.send(.completed(token: token, completion)) }
+}

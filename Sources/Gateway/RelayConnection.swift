@@ -1,0 +1,207 @@
+import EventLoop
+import Journey
+import Octets
+import PEC
+import SMTPWire
+import TLSPipe
+
+/// One SMTP or LMTP connection to a next hop: one message after another, bodies straight from the spool's mapping.
+final class RelayConnection {
+  private let lane: Lane
+  private let pool: RelayPool
+  private let hop: NextHop
+  private var connection: Connection?
+  private var smtp: SMTPClient
+  private var job: RelayJob?
+  private var deadline: Deadline?
+  private var isReady = false
+  private var ended = false
+  /// True when the next hop said something since the present job began.
+  private var hasAnswered = false
+  private var sending: BodySending?
+
+  /// A body on its way out.
+  private struct BodySending {
+    var chunks: [Chunk]
+    var next = 0
+    var framing: BodyFraming
+    var atLineStart = true
+  }
+
+  init(lane: Lane, pool: RelayPool) {
+    self.lane = lane
+    self.pool = pool
+    hop = pool.hop
+    smtp = SMTPClient(profile: pool.hop.profile)
+  }
+
+  func open() {
+    let limits = lane.shared.limits.delivery
+    let connected: (Result<EventLoop.Stream, LoopError>) -> Void = { [self] result in
+      switch result {
+      case .success(let stream): begin(Connection(stream))
+      case .failure(let error): end("no connection to \(hop.display): \(error)")
+      }
+    }
+    switch hop.endpoint {
+    case .tcp(let host, let port):
+      lane.loop.connect(host: host, port: port, timeout: UInt64(limits.connectTimeoutSeconds) * 1000, completion: connected)
+    case .local(let path): lane.loop.connectLocal(path: path, completion: connected)
+    }
+  }
+
+  private func begin(_ connection: Connection) {
+    guard !ended else { return connection.close() }
+    self.connection = connection
+    connection.onOctets = { [unowned self] octets in
+      self.renew()
+      self.hasAnswered = true
+      self.smtp.receive(octets)
+      self.drive()
+    }
+    connection.onEnd = { [unowned self] reason in self.broken(reason) }
+    connection.onSecure = { [unowned self] in
+      self.smtp.tlsEstablished()
+      self.drive()
+    }
+    deadline = lane.loop.deadline(afterSeconds: lane.shared.limits.delivery.replyTimeoutSeconds) { [unowned self] in
+      self.broken("silence of \(self.hop.display)")
+    }
+    connection.begin()
+    drive()
+  }
+
+  private func renew() { deadline?.renew(afterSeconds: lane.shared.limits.delivery.replyTimeoutSeconds) }
+
+  /// There is work again for this idle connection.
+  func wake() {
+    if takeJob() { drive() }
+  }
+
+  func close() {
+    guard !ended else { return }
+    ended = true
+    deadline?.cancel()
+    connection?.close()
+    job?.postpone("the gateway is stopping")
+    job = nil
+  }
+
+  private func drive() {
+    while !ended {
+      switch smtp.next() {
+      case .needInput: return
+      case .send(let bytes): connection?.send([Chunk(bytes)])
+      case .startTLS: beginTLS()
+      case .sendBody(let framing):
+        sending = BodySending(chunks: job?.content ?? [], framing: framing)
+        pump()
+        return
+      case .finished(let outcomes):
+        let done = job
+        job = nil
+        done?.finish(outcomes.map(fate))
+      case .idle:
+        isReady = true
+        guard job == nil else { return }
+        if !takeJob() { return }
+      case .closed(let reason):
+        broken(reason.reply.summary)
+        return
+      }
+    }
+  }
+
+  private func takeJob() -> Bool {
+    guard let next = pool.nextJob(for: self) else {
+      deadline?.renew(afterSeconds: lane.shared.limits.delivery.idleConnectionSeconds)
+      return false
+    }
+    renew()
+    job = next
+    hasAnswered = false
+    smtp.start(DeliveryJob(sender: next.sender, recipients: next.recipients, bodyBytes: next.bytes, hasEightBit: false))
+    return true
+  }
+
+  private func beginTLS() {
+    guard let context = hop.tls, let connection else { return broken("TLS is wanted but not configured") }
+    do {
+      connection.secure(with: try TLSPipe(context: context, serverName: hop.serverName), asClient: true)
+    } catch { broken("TLS: \(error)") }
+  }
+
+  // MARK: The body
+
+  /// Sends the body a piece at a time: the next one when the system has taken the last.
+  private func pump() {
+    guard var body = sending, let connection else { return }
+    var batch: [Chunk] = []
+    var bytes = 0
+    while body.next < body.chunks.count, bytes < 1 << 20 {
+      let chunk = body.chunks[body.next]
+      body.next += 1
+      bytes += chunk.count
+      switch body.framing {
+      case .chunk: batch.append(chunk)
+      case .dotStuffed:
+        // The octets are sent where they lie; a dot goes between two ranges (RFC 5321 §4.5.2).
+        let cuts = chunk.withSpan { DotStuffing.cuts(in: $0, atLineStart: &body.atLineStart) }
+        var from = 0
+        for cut in cuts {
+          if cut > from { batch.append(chunk[from..<cut]) }
+          batch.append(RelayConnection.dot)
+          from = cut
+        }
+        if from < chunk.count { batch.append(chunk[from..<chunk.count]) }
+      }
+    }
+    let isLast = body.next == body.chunks.count
+    sending = isLast ? nil : body
+    renew()
+    connection.send(batch) { [weak self] failure in
+      guard let self, !ended else { return }
+      if let failure { return broken(failure) }
+      if isLast {
+        smtp.bodySent(atLineStart: body.atLineStart)
+        drive()
+      } else {
+        pump()
+      }
+    }
+  }
+
+  private static let dot = Chunk([UInt8(ascii: ".")])
+
+  // MARK: Ends
+
+  private func fate(_ outcome: RecipientOutcome) -> RecipientFate {
+    let reply = outcome.verdict.reply
+    let words = "\(hop.display) said: \(reply.summary)"
+    switch outcome.verdict {
+    case .delivered: return RecipientFate(recipient: outcome.recipient, outcome: .delivered(words))
+    case .transient: return RecipientFate(recipient: outcome.recipient, outcome: .later(words))
+    case .permanent:
+      let cause = DeliveryFailure.refused(code: reply.code, enhanced: reply.enhanced, text: reply.lines.joined(separator: " "))
+      return RecipientFate(recipient: outcome.recipient, outcome: .failed(cause, text: words))
+    }
+  }
+
+  private func broken(_ reason: String) {
+    guard !ended else { return }
+    end("\(hop.display): \(reason)")
+  }
+
+  private func end(_ reason: String) {
+    guard !ended else { return }
+    ended = true
+    deadline?.cancel()
+    connection?.close()
+    if let open = job {
+      job = nil
+      // A kept connection that the next hop had closed meanwhile: nothing of this message was heard, so a new one is tried at once.
+      if isReady, !hasAnswered, open.mayTryAnew() { pool.putBack(open) } else { open.postpone(reason) }
+    }
+    pool.ended(self, neverReady: isReady ? nil : reason)
+  }
+}

@@ -1,0 +1,125 @@
+import EventLoop
+import Journey
+import Octets
+
+/// A message for a next hop, with whom to tell what became of it.
+final class RelayJob {
+  let sender: String
+  let recipients: [String]
+  let content: [Chunk]
+  let bytes: Int
+  private var then: (([RecipientFate]) -> Void)?
+
+  init(sender: String, recipients: [String], content: [Chunk], bytes: Int, then: @escaping ([RecipientFate]) -> Void) {
+    self.sender = sender
+    self.recipients = recipients
+    self.content = content
+    self.bytes = bytes
+    self.then = then
+  }
+
+  private var triedAnew = false
+
+  /// True once: the message may go out on a new connection without counting as another attempt.
+  func mayTryAnew() -> Bool {
+    defer { triedAnew = true }
+    return !triedAnew
+  }
+
+  /// Tells what became of it; once.
+  func finish(_ fates: [RecipientFate]) {
+    let tell = then
+    then = nil
+    tell?(fates)
+  }
+
+  /// The attempt came to nothing: everybody later.
+  func postpone(_ reason: String) {
+    finish(recipients.map { RecipientFate(recipient: $0, outcome: .later(reason)) })
+  }
+}
+
+/// The connections of one lane to one next hop: reused while there is work, few, and none that nobody needs.
+final class RelayPool {
+  private unowned let lane: Lane
+  let hop: NextHop
+  private var jobs: [RelayJob] = []
+  private var head = 0
+  private var connections: [ObjectIdentifier: RelayConnection] = [:]
+  private var idle: [RelayConnection] = []
+  private let maximum: Int
+  private var closed = false
+
+  init(lane: Lane, hop: NextHop) {
+    self.lane = lane
+    self.hop = hop
+    maximum = max(1, lane.shared.limits.delivery.connectionsPerDestination / max(1, lane.shared.laneCount))
+  }
+
+  /// Puts a job first in line again; the end of the connection that had it opens another.
+  func putBack(_ job: RelayJob) {
+    if closed { return job.postpone("the gateway is stopping") }
+    jobs.insert(job, at: head)
+  }
+
+  private var waitingJobs: Int { jobs.count - head }
+
+  func enqueue(_ job: RelayJob) {
+    if closed { return job.postpone("the gateway is stopping") }
+    jobs.append(job)
+    if let connection = idle.popLast() {
+      connection.wake()
+    } else if connections.count < maximum {
+      open()
+    }
+  }
+
+  /// The next job for a connection that is free; nil puts it among the idle.
+  func nextJob(for connection: RelayConnection) -> RelayJob? {
+    guard head < jobs.count else {
+      idle.append(connection)
+      return nil
+    }
+    defer {
+      head += 1
+      if head > 1024, head * 2 > jobs.count {
+        jobs.removeFirst(head)
+        head = 0
+      }
+    }
+    return jobs[head]
+  }
+
+  /// A connection ended. When it never came about, the jobs that wait are postponed: the next hop is not there, and trying each
+  /// of them in turn would only wait the same time again.
+  func ended(_ connection: RelayConnection, neverReady reason: String?) {
+    connections[ObjectIdentifier(connection)] = nil
+    idle.removeAll { $0 === connection }
+    guard !closed else { return }
+    if let reason {
+      let postponed = jobs[head...]
+      jobs = []
+      head = 0
+      for job in postponed { job.postpone(reason) }
+    } else if waitingJobs > 0, connections.count < maximum {
+      open()
+    }
+  }
+
+  func close() {
+    closed = true
+    for connection in connections.values { connection.close() }
+    connections = [:]
+    idle = []
+    let postponed = jobs[head...]
+    jobs = []
+    head = 0
+    for job in postponed { job.postpone("the gateway is stopping") }
+  }
+
+  private func open() {
+    let connection = RelayConnection(lane: lane, pool: self)
+    connections[ObjectIdentifier(connection)] = connection
+    connection.open()
+  }
+}

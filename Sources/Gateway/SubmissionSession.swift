@@ -1,0 +1,338 @@
+import EventLoop
+import Journey
+import Limits
+import MIMEStream
+import Octets
+import PEC
+import SMTPWire
+import TLSPipe
+
+/// One client's SMTP session at the access point: octets between the connection and the protocol machine, bodies into the spool,
+/// and the answers of the journey back to the client. Confined to its lane.
+final class SubmissionSession {
+  private let lane: Lane
+  private let shared: SharedState
+  private let listener: ListenerPlan
+  private let connection: Connection
+  private let id: UInt64
+  private let peer: String
+  private var smtp: SMTPServer
+  private var backlog: [UInt8] = []
+  private var deadline: Deadline?
+  private var sessionEnd: Deadline?
+  /// Reasons for which nothing more is taken from the peer at the moment.
+  private var holds: Set<Hold> = []
+  private var sender = ""
+  private var recipients: [String] = []
+  private var body: Body?
+  private var finished = false
+
+  private enum Hold { case answer, spool, output, handshake }
+
+  /// A message that is arriving.
+  private final class Body {
+    let intake: BodyIntake
+    var walker: MessageWalker
+    var bytes = 0
+    let beganAt: UInt64
+    init(intake: BodyIntake, walker: MessageWalker, beganAt: UInt64) {
+      self.intake = intake
+      self.walker = walker
+      self.beganAt = beganAt
+    }
+  }
+
+  init(lane: Lane, id: UInt64, stream: EventLoop.Stream, listener: ListenerPlan) {
+    self.lane = lane
+    self.id = id
+    shared = lane.shared
+    self.listener = listener
+    connection = Connection(stream)
+    peer = stream.peerAddress
+    smtp = SMTPServer(profile: listener.profile)
+  }
+
+  // MARK: Life
+
+  func begin() {
+    connection.onOctets = { [unowned self] in self.arrived($0) }
+    connection.onEnd = { [unowned self] reason in self.end(reason) }
+    connection.onSecure = { [unowned self] in self.secured() }
+    sessionEnd = lane.loop.deadline(afterSeconds: shared.limits.connection.sessionSeconds) { [unowned self] in self.timeOut() }
+    deadline = lane.loop.deadline(afterSeconds: shared.limits.connection.commandTimeoutSeconds) { [unowned self] in self.quiet() }
+    connection.begin()
+    if listener.implicitTLS { beginTLS() } else { smtp.greet() }
+    flush()
+  }
+
+  /// Ends the session politely: the gateway is stopping.
+  func drain() {
+    guard body == nil, !holds.contains(.answer) else { return }
+    timeOut()
+  }
+
+  private func end(_ reason: String) {
+    guard !finished else { return }
+    finished = true
+    deadline?.cancel()
+    sessionEnd?.cancel()
+    dropBody()
+    connection.close()
+    lane.sessionEnded(id, peer: peer)
+  }
+
+  private func timeOut() {
+    smtp.timeout()
+    flush()
+    connection.closeAfterWrites()
+    end("timeout")
+  }
+
+  /// The deadline passed. A body that keeps coming, but too slowly, ends here as well.
+  private func quiet() {
+    if holds.contains(.answer) || holds.contains(.spool) {
+      renewDeadline()
+      return
+    }
+    timeOut()
+  }
+
+  private func renewDeadline() {
+    let limits = shared.limits.connection
+    deadline?.renew(afterSeconds: body == nil ? limits.commandTimeoutSeconds : limits.bodyTimeoutSeconds)
+  }
+
+  // MARK: Octets in
+
+  private func arrived(_ octets: Span<UInt8>) {
+    guard !finished else { return }
+    renewDeadline()
+    if holds.isEmpty, backlog.isEmpty {
+      let used = process(octets)
+      if used < octets.count { backlog.append(copying: octets.extracting(used..<octets.count)) }
+    } else {
+      backlog.append(copying: octets)
+      if holds.isEmpty { processBacklog() }
+    }
+    settle()
+  }
+
+  private func processBacklog() {
+    let taken = backlog
+    backlog = []
+    let used = process(taken.span)
+    if used < taken.count { backlog = Array(taken[used...]) + backlog }
+  }
+
+  /// Output out, and reading on or off as the holds say.
+  private func settle() {
+    flush()
+    guard !finished else { return }
+    if holds.isEmpty { connection.resume() } else { connection.pause() }
+  }
+
+  /// Something that held the session is over: go on with what waits.
+  private func release(_ hold: Hold) {
+    guard holds.remove(hold) != nil, !finished, holds.isEmpty else { return }
+    renewDeadline()
+    if !backlog.isEmpty || smtp.hasOutput { processBacklog() }
+    settle()
+  }
+
+  private func flush() {
+    guard smtp.hasOutput, !finished else { return }
+    connection.send([Chunk(smtp.takeOutput())]) { [weak self] _ in self?.release(.output) }
+    if connection.bytesQueued > shared.limits.connection.writeHighWaterBytes { holds.insert(.output) }
+  }
+
+  /// Feeds the machine until it wants more octets or an answer. Returns how many octets it took.
+  private func process(_ octets: Span<UInt8>) -> Int {
+    var at = 0
+    while !finished {
+      let input = octets.extracting(at..<octets.count)
+      let (consumed, event) = smtp.step(input)
+      at += consumed
+      switch event {
+      case .needInput, .awaiting: return at
+      case .authenticate(let login, let password, _): authenticate(login, password)
+      case .mail(let command): smtp.answer(mail(command))
+      case .recipient(let command):
+        recipients.append(command.path)
+        smtp.answer(Reply(250, "2.1.5", "Ok"))
+      case .bodyBegins(let expectedBytes): beginBody(expectedBytes)
+      case .body(let range): take(input.extracting(range))
+      case .bodyEnds: endBody()
+      case .bodyFault, .transactionReset: dropBody()
+      case .forwarded(let client):
+        shared.logger.debug(
+          "XCLIENT", metadata: ["peer": "\(peer)", "login": "\(client.login ?? "-")", "address": "\(client.address ?? "-")"])
+      case .startTLS:
+        flush()
+        beginTLS()
+        return octets.count
+      case .hangUp:
+        flush()
+        connection.closeAfterWrites()
+        end("hang up")
+        return octets.count
+      }
+      if !holds.isEmpty { return at }
+    }
+    return octets.count
+  }
+
+  // MARK: TLS and authentication
+
+  private func beginTLS() {
+    guard let context = shared.serverTLS else { return }
+    backlog = []
+    do {
+      connection.secure(with: try TLSPipe(context: context), asClient: false)
+      deadline?.renew(afterSeconds: shared.limits.connection.handshakeTimeoutSeconds)
+    } catch {
+      shared.logger.error("TLS cannot begin: \(error)")
+      end("TLS")
+    }
+  }
+
+  private func secured() {
+    if listener.implicitTLS { smtp.greet() } else { smtp.tlsStarted() }
+    renewDeadline()
+    settle()
+  }
+
+  private func authenticate(_ login: String, _ password: String) {
+    holds.insert(.answer)
+    let address = lane.returnAddress { [weak self] completion in
+      guard let self else { return }
+      if case .authentication(true) = completion {
+        smtp.answerAuthentication(.accepted(user: login))
+      } else {
+        shared.logger.notice("authentication failed", metadata: ["login": "\(login)", "peer": "\(peer)"])
+        smtp.answerAuthentication(.rejected)
+      }
+      release(.answer)
+    }
+    shared.authenticator.check(login: login, password: password, address)
+  }
+
+  // MARK: The transaction
+
+  /// The sender must be the authenticated user himself (RFC 6109 §5.2; RFC 6409 §6.1).
+  private func mail(_ command: MailCommand) -> Reply {
+    recipients = []
+    sender = command.path
+    if let reason = shared.committer.brokenBecause {
+      shared.logger.error("MAIL answered 451: \(reason)")
+      return Reply(451, "4.3.0", "Storage has failed, try again later")
+    }
+    if lane.freeBytes < shared.limits.storage.minimumFreeBytes {
+      return Reply(452, "4.3.1", "Insufficient system storage, try again later")
+    }
+    guard let user = smtp.user else { return Reply(530, "5.7.0", "Authentication required") }
+    guard ASCII.equal(user, command.path) else { return Reply(553, "5.7.1", "Sender address rejected: not owned by user") }
+    guard shared.accounts.exists(command.path) else { return Reply(553, "5.7.1", "Sender address rejected: no such user here") }
+    return Reply(250, "2.1.0", "Ok")
+  }
+
+  private func beginBody(_ declaredBytes: Int?) {
+    let limits = shared.limits
+    let store: (Chunk, @escaping (Completion) -> Void) -> Void = { [lane, shared] chunk, then in
+      shared.committer.perform(.store(chunk, lane.returnAddress(then)))
+    }
+    let intake = BodyIntake(
+      pieceBytes: limits.storage.bodyPieceBytes, expectedBytes: declaredBytes ?? 16_384, counters: shared.counters, store: store)
+    intake.onProgress = { [weak self] in self?.spoolProgressed() }
+    body = Body(
+      intake: intake, walker: MessageWalker(limits: limits.message, watchedBoundaryPrefix: Composer.boundaryPrefix),
+      beganAt: lane.loop.now)
+    smtp.answer(.startInput)
+  }
+
+  private func take(_ octets: Span<UInt8>) {
+    guard let body else { return }
+    body.bytes += octets.count
+    body.walker.feed(octets)
+    body.intake.append(octets)
+    let limits = shared.limits
+    let underway = body.intake.bytesUnderway
+    // Back-pressure: a sender is not read faster than the spool writes, and all bodies in memory together stay within their bound.
+    if underway > 4 * limits.storage.bodyPieceBytes
+      || (underway > 0 && shared.counters.intakeBytesInMemory.load(ordering: .relaxed) > limits.storage.intakeMemoryBytes)
+    {
+      holds.insert(.spool)
+    }
+    let milliseconds = lane.loop.now - body.beganAt
+    if milliseconds > UInt64(limits.connection.slowBodyGraceSeconds) * 1000,
+      UInt64(body.bytes) < UInt64(limits.connection.slowestBodyBytesPerSecond) * milliseconds / 1000
+    {
+      shared.logger.notice("a body came too slowly", metadata: ["peer": "\(peer)", "bytes": "\(body.bytes)"])
+      timeOut()
+    }
+  }
+
+  private func spoolProgressed() {
+    guard let body else { return }
+    if holds.contains(.spool), body.intake.bytesUnderway <= shared.limits.storage.bodyPieceBytes { release(.spool) }
+    if awaitsSpool, body.intake.isSettled { submit(body) }
+  }
+
+  /// True when the body is complete and only its last pieces are on their way to the spool.
+  private var awaitsSpool = false
+
+  private func endBody() {
+    holds.insert(.answer)
+    guard let body else { return }
+    if body.intake.isSettled { submit(body) } else { awaitsSpool = true }
+  }
+
+  private func dropBody() {
+    guard let body else { return }
+    self.body = nil
+    awaitsSpool = false
+    discard(body)
+  }
+
+  /// Gives back what a body held, once no piece of it is under way.
+  private func discard(_ body: Body) {
+    let give = { [shared] in
+      let content = body.intake.finish()
+      body.intake.forget()
+      let ranges = content.storedRanges
+      if !ranges.isEmpty { shared.committer.perform(.release(ranges)) }
+    }
+    if body.intake.isSettled { give() } else { body.intake.onProgress = { if body.intake.isSettled { give() } } }
+  }
+
+  /// The message is complete: its journey begins.
+  private func submit(_ body: Body) {
+    awaitsSpool = false
+    self.body = nil
+    if let reason = body.intake.failure {
+      discard(body)
+      answer(Verdict(code: 451, enhanced: "4.3.0", text: "Message not stored, try again later (\(reason))"))
+      return
+    }
+    let facts = body.walker.finish()
+    let content = body.intake.finish()
+    let arrival = Arrival(
+      submission: Submission(reversePath: sender, forwardPaths: recipients, facts: facts), instant: shared.now(),
+      sequence: shared.counters.nextSequence(), random: (Entropy.word(), Entropy.word()), directory: shared.index.snapshot)
+    let run = SubmissionRun(lane: lane, content: content) { [weak self] verdict in
+      body.intake.forget()
+      self?.answer(verdict)
+    }
+    run.start(arrival)
+  }
+
+  private func answer(_ verdict: Verdict) {
+    guard !finished else { return }
+    if verdict.code == 250 {
+      shared.counters.accepted.add(1, ordering: .relaxed)
+    } else {
+      shared.counters.failed.add(1, ordering: .relaxed)
+    }
+    smtp.answer(Reply(verdict.code, verdict.enhanced, verdict.text))
+    release(.answer)
+  }
+}
