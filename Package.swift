@@ -69,11 +69,18 @@ let package = Package(
         "Octets", "Limits", "Threading", "MIMEStream", "SMTPWire", "PEC", "Journey", "EventLoop", "TLSPipe",
         "Signing", "Spool", "Ledger", "Mailstore", "Accounts", "ProviderIndex", "Configuration", log,
       ]),
+    room(
+      "Operations",
+      [
+        "Octets", "Limits", "EventLoop", "MIMEStream", "PEC", "Journey", "Signing", "Ledger", "Accounts", "ProviderIndex",
+        "TLSPipe", "Configuration", "Gateway", log,
+      ]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
     tests("JourneyTests", ["Journey", "PEC", "MIMEStream", "Octets", "Limits"]),
     tests("ProviderIndexTests", ["ProviderIndex", "PEC"]),
     tests("GatewayTests", ["Gateway", "Journey", "Spool", "Ledger", "Octets"]),
+    tests("OperationsTests", ["Operations"]),
   ]
 )

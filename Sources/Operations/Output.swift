@@ -1,0 +1,11 @@
+import Foundation
+
+/// What commands print for machines.
+enum Output {
+  /// One JSON object on one line, keys in order.
+  static func json(_ value: some Encodable) throws -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return String(decoding: try encoder.encode(value), as: UTF8.self)
+  }
+}

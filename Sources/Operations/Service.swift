@@ -1,0 +1,43 @@
+import Configuration
+import EventLoop
+import Foundation
+import Gateway
+import Logging
+
+/// Running the gateway as a service.
+public enum Service {
+  /// A logger with the usual form: text on standard error.
+  public static func logger(label: String) -> Logger {
+    Logger(label: label) { LogOutput(label: $0, format: .text, level: .warning) }
+  }
+
+  /// Loads a configuration; what is wrong with it becomes a failure with code 78.
+  static func load(_ path: String) throws -> GatewayConfiguration {
+    do { return try GatewayConfiguration.load(path: path) } catch {
+      throw CommandFailure("the configuration cannot be used:\n\(error)", exitCode: CommandFailure.configuration)
+    }
+  }
+
+  /// Runs the gateway until SIGTERM or SIGINT. SIGHUP reads the provider index and the users again.
+  public static func run(configurationFile: String, say: @escaping (String) -> Void) throws {
+    let configuration = try load(configurationFile)
+    let format: LogOutput.Format = configuration.log.format == .json ? .json : .text
+    let level = Logger.Level(rawValue: configuration.log.level.rawValue) ?? .info
+    let logger = Logger(label: "ceralacca") { LogOutput(label: $0, format: format, level: level) }
+    let loop = try Loop()
+    var watches: [SignalWatch] = []
+    let gateway: Gateway
+    do { gateway = try Gateway.start(configuration, logger: logger) } catch {
+      throw CommandFailure("the gateway cannot start: \(error)", exitCode: CommandFailure.unavailable)
+    }
+    for number in [SIGINT, SIGTERM] { watches.append(try loop.onSignal(number) { loop.stop() }) }
+    watches.append(try loop.onSignal(SIGHUP) { _ = gateway.reload() })
+    for address in gateway.addresses { logger.notice("listening on \(address)") }
+    say("ceralacca: listening on \(gateway.addresses.joined(separator: ", "))")
+    loop.run()
+    logger.notice("stopping: what is under way may finish for 30 seconds")
+    gateway.stop(drainingForSeconds: 30)
+    logger.notice("stopped")
+    _ = watches
+  }
+}

@@ -1,0 +1,20 @@
+import Testing
+
+@testable import Operations
+
+@Suite struct HeaderDateTests {
+  @Test(arguments: [
+    ("Tue, 10 Mar 2026 09:15:00 +0100", Int64(1_773_130_500)), ("10 Mar 2026 08:15:00 +0000 (UTC)", 1_773_130_500),
+    ("Tue, 10 Mar 2026 08:15 +0000", 1_773_130_500),
+  ])
+  func reads(text: String, seconds: Int64) { #expect(HeaderDate.parse(text)?.unixSeconds == seconds) }
+
+  @Test func refusesNonsense() { #expect(HeaderDate.parse("ieri") == nil) }
+}
+
+@Suite struct LineEndTests {
+  @Test func loneLineFeedsBecomeCRLFAndNothingElseChanges() {
+    #expect(VerifyCommand.withNetworkLineEnds(Array("a\nb\r\nc\n\n\rd".utf8)) == Array("a\r\nb\r\nc\r\n\r\n\rd".utf8))
+    #expect(VerifyCommand.withNetworkLineEnds(Array("a\r\nb".utf8)) == Array("a\r\nb".utf8))
+  }
+}
