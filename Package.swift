@@ -23,11 +23,14 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
 
 let package = Package(
   name: "ceralacca",
+  products: [.executable(name: "ceralacca", targets: ["ceralacca"])],
   dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
@@ -69,12 +72,25 @@ let package = Package(
         "Octets", "Limits", "Threading", "MIMEStream", "SMTPWire", "PEC", "Journey", "EventLoop", "TLSPipe",
         "Signing", "Spool", "Ledger", "Mailstore", "Accounts", "ProviderIndex", "Configuration", log,
       ]),
+
+    // Floor 5: what people do with it.
+    room(
+      "Laboratory",
+      [
+        "COpenSSL", "Octets", "Limits", "EventLoop", "TLSPipe", "SMTPWire", "MIMEStream", "PEC", "Accounts", "Signing",
+        "Configuration", "Gateway", "Operations", log,
+      ]),
     room(
       "Operations",
       [
         "Octets", "Limits", "EventLoop", "MIMEStream", "PEC", "Journey", "Signing", "Ledger", "Accounts", "ProviderIndex",
         "TLSPipe", "Configuration", "Gateway", log,
       ]),
+
+    // Top: argument parsing, nothing else.
+    .executableTarget(
+      name: "ceralacca", dependencies: ["Configuration", "Gateway", "Laboratory", "Operations", argumentParser, log],
+      swiftSettings: strict),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),

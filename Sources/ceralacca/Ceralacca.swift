@@ -1,0 +1,21 @@
+import ArgumentParser
+
+/// The command line: argument parsing, nothing else.
+@main
+struct Ceralacca: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "ceralacca",
+    abstract: "A gateway for Italian certified mail (PEC): access point of a provider.",
+    discussion: """
+      EXAMPLES
+        ceralacca check --config /etc/ceralacca/ceralacca.yaml
+        ceralacca serve --config /etc/ceralacca/ceralacca.yaml
+        ceralacca lab --dir /tmp/lab --base-port 25000
+        ceralacca verify --ca ca.pem mail/new/*
+
+      Exit codes are those of sysexits.h: 0 all is well, 64 usage, 65 bad data, 66 no input, 69 unavailable,
+      74 input/output, 75 try again, 77 no permission, 78 configuration.
+      """,
+    version: "0.1.0",
+    subcommands: [Serve.self, Check.self, Lab.self, Demo.self, Queue.self, Log.self, Verify.self])
+}

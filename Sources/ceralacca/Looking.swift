@@ -1,0 +1,97 @@
+import ArgumentParser
+import Operations
+
+struct Queue: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Looks at messages that wait for delivery, and acts on them.",
+    discussion: """
+      EXAMPLES
+        ceralacca queue list --config ceralacca.yaml
+        ceralacca queue show ID --config ceralacca.yaml
+        ceralacca queue retry --all --config ceralacca.yaml
+        ceralacca queue drop ID --config ceralacca.yaml
+      """,
+    subcommands: [List.self, Show.self, Retry.self, Drop.self], defaultSubcommand: List.self)
+
+  struct List: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Lists the queue, oldest first.")
+    @OptionGroup var file: ConfigOption
+    @Flag(help: "One JSON object on each line.") var json = false
+
+    func run() throws { try Outcome.of { try QueueCommands.list(configurationFile: file.config, json: json, say: Outcome.say) } }
+  }
+
+  struct Show: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Shows one entry: recipients, attempts, the last error.")
+    @Argument(help: "Id of the entry, as `queue list` shows it.") var id: String
+    @OptionGroup var file: ConfigOption
+    @Flag(help: "One JSON object.") var json = false
+
+    func run() throws { try Outcome.of { try QueueCommands.show(id, configurationFile: file.config, json: json, say: Outcome.say) } }
+  }
+
+  struct Retry: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Tries an entry, or all, now.")
+    @Argument(help: "Id of the entry.") var id: String?
+    @Flag(help: "Every entry that waits.") var all = false
+    @OptionGroup var file: ConfigOption
+    @Flag(help: "One JSON object.") var json = false
+
+    func validate() throws {
+      guard (id == nil) == all else { throw ValidationError("name one entry, or say --all") }
+    }
+
+    func run() throws { try Outcome.of { try QueueCommands.retry(id, configurationFile: file.config, json: json, say: Outcome.say) } }
+  }
+
+  struct Drop: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Gives an entry up: for an envelope, the sender gets a signed non-delivery notice for each recipient.")
+    @Argument(help: "Id of the entry.") var id: String
+    @OptionGroup var file: ConfigOption
+    @Flag(help: "One JSON object.") var json = false
+
+    func run() throws { try Outcome.of { try QueueCommands.drop(id, configurationFile: file.config, json: json, say: Outcome.say) } }
+  }
+}
+
+struct Log: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Looks at the certified log.", subcommands: [Tail.self], defaultSubcommand: Tail.self)
+
+  struct Tail: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Shows the last events of the certified log.",
+      discussion: "EXAMPLE\n  ceralacca log tail --lines 20 --follow --config ceralacca.yaml")
+    @Option(name: [.long, .customShort("n")], help: "How many events.") var lines = 10
+    @Flag(name: [.long, .short], help: "Go on with new events as they come.") var follow = false
+    @Flag(help: "One JSON object on each line.") var json = false
+    @OptionGroup var file: ConfigOption
+
+    func validate() throws {
+      guard (0...1_000_000).contains(lines) else { throw ValidationError("--lines must be between 0 and 1000000") }
+    }
+
+    func run() throws {
+      try Outcome.of {
+        try LogCommands.tail(lines: lines, follow: follow, configurationFile: file.config, json: json, say: Outcome.say)
+      }
+    }
+  }
+}
+
+struct Verify: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Says who signed a PEC message, whether it holds at the message's own time, and what it certifies.",
+    discussion: """
+      Reads files with CRLF or LF line ends. Exit code 0 only when every signature holds.
+
+      EXAMPLE
+        ceralacca verify --ca ca.pem mail/new/*
+      """)
+  @Option(help: "PEM file of the authorities that may vouch for the signer; the system's when it is not given.") var ca: String?
+  @Flag(help: "One JSON object on each line.") var json = false
+  @Argument(help: "Messages.") var files: [String]
+
+  func run() throws { try Outcome.of { try VerifyCommand.run(files: files, authority: ca, json: json, say: Outcome.say) } }
+}

@@ -1,0 +1,22 @@
+import ArgumentParser
+import Foundation
+import Operations
+
+/// How a command ends: lines on standard output, an error on standard error, an exit code of sysexits.h.
+enum Outcome {
+  /// Writes a line to standard output at once, so that a reader of a pipe sees it.
+  static func say(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
+
+  /// Runs `body`; a `CommandFailure` becomes its words and its exit code.
+  static func of(_ body: () throws -> Void) throws {
+    do { try body() } catch let failure as CommandFailure {
+      if !failure.message.isEmpty { complain(failure.message) }
+      throw ExitCode(failure.exitCode)
+    } catch {
+      complain("\(error)")
+      throw ExitCode(70)
+    }
+  }
+
+  private static func complain(_ words: String) { FileHandle.standardError.write(Data("ceralacca: \(words)\n".utf8)) }
+}

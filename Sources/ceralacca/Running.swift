@@ -1,0 +1,54 @@
+import ArgumentParser
+import Laboratory
+import Operations
+
+struct ConfigOption: ParsableArguments {
+  @Option(name: [.long, .short], help: "The configuration file (YAML).")
+  var config: String
+}
+
+struct Serve: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Runs the gateway until SIGTERM or SIGINT; SIGHUP reads index and users again.",
+    discussion: "EXAMPLE\n  ceralacca serve --config /etc/ceralacca/ceralacca.yaml")
+  @OptionGroup var file: ConfigOption
+
+  func run() throws { try Outcome.of { try Service.run(configurationFile: file.config, say: Outcome.say) } }
+}
+
+struct Check: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Reads a configuration and all that it names, and says what is wrong, with line and column.",
+    discussion: "EXAMPLE\n  ceralacca check --config /etc/ceralacca/ceralacca.yaml")
+  @OptionGroup var file: ConfigOption
+  @Flag(help: "Answer with one JSON object.") var json = false
+
+  func run() throws { try Outcome.of { try CheckCommand.run(configurationFile: file.config, json: json, say: Outcome.say) } }
+}
+
+struct Lab: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Runs a laboratory: a provider, its users and the world, all on loopback.",
+    discussion: "EXAMPLE\n  ceralacca lab --dir /tmp/lab --base-port 25000")
+  @Option(help: "Folder of the laboratory; made when it is not there.") var dir: String
+  @Option(help: "Ports are this and 1, 2, 4 and 21.") var basePort = 25000
+
+  func validate() throws {
+    guard (1...65_000).contains(basePort) else { throw ValidationError("--base-port must be between 1 and 65000") }
+  }
+
+  func run() throws {
+    try Outcome.of {
+      try Laboratory.run(directory: dir, basePort: basePort, logger: Service.logger(label: "lab"), say: Outcome.say)
+    }
+  }
+}
+
+struct Demo: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Starts a laboratory, sends two messages, shows and verifies what everybody received.",
+    discussion: "EXAMPLE\n  ceralacca demo")
+  @Option(help: "Folder of the laboratory; a new temporary one when it is not given.") var dir: String?
+
+  func run() throws { try Outcome.of { try Demonstration.run(directory: dir, say: Outcome.say) } }
+}
