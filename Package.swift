@@ -89,7 +89,7 @@ let package = Package(
 
     // Top: argument parsing, nothing else.
     .executableTarget(
-      name: "ceralacca", dependencies: ["Configuration", "Gateway", "Laboratory", "Operations", argumentParser, log],
+      name: "ceralacca", dependencies: ["Octets", "Laboratory", "Operations", argumentParser],
       swiftSettings: strict),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),

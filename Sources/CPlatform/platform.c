@@ -206,4 +206,9 @@ long ceralacca_utc_offset(int64_t unix_seconds) {
   return localtime_r(&at, &parts) ? parts.tm_gmtoff : 0;
 }
 
+void ceralacca_default_zone(const char *name) {
+  setenv("TZ", name, 0);
+  tzset();
+}
+
 int ceralacca_errno(void) { return errno; }

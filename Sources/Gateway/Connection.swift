@@ -71,15 +71,23 @@ public final class Connection {
       pipe.shutdown()
       flushCiphertext(nil)
     }
-    closed = true
+    forget()
     stream.closeAfterWrites()
   }
 
   /// Closes now.
   public func close() {
     guard !closed else { return }
-    closed = true
+    forget()
     stream.close()
+  }
+
+  /// Nothing is heard from the stream any more, which may outlive this object until its last octets are out.
+  private func forget() {
+    closed = true
+    stream.onRead = { _ in }
+    stream.onEnd = {}
+    stream.onFailure = { _ in }
   }
 
   private func flushCiphertext(_ completion: ((String?) -> Void)?) {

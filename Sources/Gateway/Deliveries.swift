@@ -12,6 +12,7 @@ final class Deliveries {
   private var due = DueHeap()
   private var underway: [String: PendingDelivery] = [:]
   private var relays: [String: RelayPool] = [:]
+  private var draining = false
   private var stopped = false
 
   init(lane: Lane) { self.lane = lane }
@@ -19,8 +20,15 @@ final class Deliveries {
   /// Entries of this lane, waiting and under way.
   var count: Int { waiting.count + underway.count }
 
+  /// True when no attempt is under way.
+  var isResting: Bool { underway.isEmpty }
+
+  /// Begins no more attempts; those under way may finish. What waits is in the ledger, for the next start.
+  func drain() { draining = true }
+
   /// Takes entries that are durable.
   func dispatch(_ pending: [PendingDelivery]) {
+    if draining { return }
     let now = lane.shared.now().unixSeconds
     for delivery in pending {
       if delivery.entry.dueAt <= now { attempt(delivery) } else { wait(delivery) }
@@ -29,7 +37,7 @@ final class Deliveries {
 
   /// Once a second: tries what is due.
   func tick() {
-    guard !stopped else { return }
+    guard !stopped, !draining else { return }
     let now = lane.shared.now().unixSeconds
     while let id = due.popDue(at: now) {
       // An entry may stand in the heap more than once when an operator hurried it; only the waiting one counts.
@@ -119,13 +127,15 @@ final class Deliveries {
 
   /// An attempt is over: its journey says what is settled and what follows.
   private func attempted(_ id: String, _ fates: [RecipientFate]) {
-    guard let delivery = underway[id] else { return }
+    // An attempt that was cut off by the end of the process is no attempt: the entry stays as it is, due.
+    guard !stopped, let delivery = underway[id] else { return }
     let run = DeliveryRun(lane: lane, delivery: delivery) { [weak self] entry in self?.finished(delivery, entry) }
     run.start(fates)
   }
 
   private func finished(_ delivery: PendingDelivery, _ entry: QueueEntry) {
     underway[entry.id] = nil
+    defer { lane.checkDrained() }
     if entry.recipients.isEmpty {
       lane.shared.counters.delivered.add(1, ordering: .relaxed)
       lane.shared.committer.perform(.release(delivery.entry.content))

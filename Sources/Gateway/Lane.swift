@@ -92,7 +92,12 @@ final class Lane {
     sessions[id] = nil
     shared.admission.leave(peer)
     shared.counters.openConnections.subtract(1, ordering: .relaxed)
-    if draining, sessions.isEmpty { shared.laneDrained(number) }
+    checkDrained()
+  }
+
+  /// Says so when this lane drains and has nothing under way any more.
+  func checkDrained() {
+    if draining, sessions.isEmpty, deliveries.isResting { shared.laneDrained(number) }
   }
 
   // MARK: Messages from other threads
@@ -120,7 +125,8 @@ final class Lane {
     draining = true
     for listener in listeners { listener.close() }
     listeners = []
+    deliveries.drain()
     for session in Array(sessions.values) { session.drain() }
-    if sessions.isEmpty { shared.laneDrained(number) }
+    checkDrained()
   }
 }

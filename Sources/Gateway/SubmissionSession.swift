@@ -229,7 +229,7 @@ final class SubmissionSession {
     if lane.freeBytes < shared.limits.storage.minimumFreeBytes {
       return Reply(452, "4.3.1", "Insufficient system storage, try again later")
     }
-    guard let user = smtp.user else { return Reply(530, "5.7.0", "Authentication required") }
+    guard let user = command.user ?? smtp.user else { return Reply(530, "5.7.0", "Authentication required") }
     guard ASCII.equal(user, command.path) else { return Reply(553, "5.7.1", "Sender address rejected: not owned by user") }
     guard shared.accounts.exists(command.path) else { return Reply(553, "5.7.1", "Sender address rejected: no such user here") }
     return Reply(250, "2.1.0", "Ok")

@@ -42,6 +42,11 @@ enum LedgerColumns {
   /// RFC 8259 §7.
   private static func quote(_ text: String, into out: inout [UInt8]) {
     out.append(UInt8(ascii: "\""))
+    defer { out.append(UInt8(ascii: "\"")) }
+    if text.utf8.allSatisfy({ $0 >= 32 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
+      out.append(contentsOf: text.utf8)
+      return
+    }
     for byte in text.utf8 {
       switch byte {
       case UInt8(ascii: "\""), UInt8(ascii: "\\"):
@@ -53,7 +58,6 @@ enum LedgerColumns {
       default: out.append(byte)
       }
     }
-    out.append(UInt8(ascii: "\""))
   }
 
   private struct StoredRecipient: Decodable {
@@ -73,6 +77,7 @@ enum LedgerColumns {
   /// `segment:offset:length` for each range, with spaces between.
   static func text(_ ranges: [StoredRange]) -> String {
     var out: [UInt8] = []
+    out.reserveCapacity(ranges.count * 32)
     for range in ranges {
       if !out.isEmpty { out.append(UInt8(ascii: " ")) }
       write(UInt64(range.segment), into: &out)
@@ -92,7 +97,12 @@ enum LedgerColumns {
       out.append(UInt8(ascii: "0") + UInt8(rest % 10))
       rest /= 10
     } while rest > 0
-    out[start...].reverse()
+    var (low, high) = (start, out.count - 1)
+    while low < high {
+      out.swapAt(low, high)
+      low += 1
+      high -= 1
+    }
   }
 
   /// Reads what `text` wrote; nil for anything else.

@@ -12,8 +12,8 @@ final class LedgerCommit {
   /// Unix seconds, for what the change itself does not date.
   private let now: Int64
   private let path: String
-  private var statements: [LedgerStatement: Statement] = [:]
-  private var lastRecipients: (recipients: [Recipient], column: DatabaseValue) = ([], "[]".databaseValue)
+  private var statements = [Statement?](repeating: nil, count: LedgerStatement.allCases.count)
+  private var lastRecipients: (recipients: [Recipient], column: String) = ([], "[]")
 
   init(db: Database, now: Int64, path: String) {
     self.db = db
@@ -29,7 +29,7 @@ final class LedgerCommit {
     case .settle(let entry, let recipients): try settle(entry, recipients)
     case .postpone(let entry, let dueAt, let attempts, let lastError):
       // An entry that is gone meanwhile (dropped by the operator) has nothing to be postponed.
-      try run(.postpone, [number(dueAt), number(attempts), text(lastError), text(entry)])
+      try run(.postpone, [dueAt, attempts, text(lastError), text(entry)])
     }
   }
 
@@ -37,15 +37,15 @@ final class LedgerCommit {
 
   private func add(_ event: EventRecord) throws {
     if event.recipients != lastRecipients.recipients {
-      lastRecipients = (event.recipients, LedgerColumns.json(event.recipients).databaseValue)
+      lastRecipients = (event.recipients, LedgerColumns.json(event.recipients))
     }
     try run(
       .addEvent,
       [
-        event.number.databaseValue, text(event.pecID), number(event.instant.unixSeconds), number(event.instant.utcOffsetSeconds),
-        number(LedgerColumns.day(event.instant)), event.kind.rawValue.databaseValue, text(event.sender), lastRecipients.column,
-        text(event.subject), text(event.clientMessageID), LedgerColumns.json(event.relatedIDs).databaseValue, text(event.provider),
-        text(event.recipient), text(event.error), text(event.detail), number(event.bytes),
+        event.number, text(event.pecID), event.instant.unixSeconds, event.instant.utcOffsetSeconds,
+        LedgerColumns.day(event.instant), event.kind.rawValue, text(event.sender), lastRecipients.column,
+        text(event.subject), text(event.clientMessageID), LedgerColumns.json(event.relatedIDs), text(event.provider),
+        text(event.recipient), text(event.error), text(event.detail), event.bytes,
       ])
   }
 
@@ -53,18 +53,18 @@ final class LedgerCommit {
     try run(
       .addTransaction,
       [
-        text(transaction.pecID), number(transaction.instant.unixSeconds), number(transaction.instant.utcOffsetSeconds),
+        text(transaction.pecID), transaction.instant.unixSeconds, transaction.instant.utcOffsetSeconds,
         text(transaction.sender), text(transaction.replyTo), text(transaction.subject),
-        transaction.rawSubject.map { Data($0) }.databaseValue, text(transaction.clientMessageID),
-        transaction.receiptType.rawValue.databaseValue, number(transaction.bytes), transaction.accepted.databaseValue,
+        transaction.rawSubject.map { Data($0) }, text(transaction.clientMessageID),
+        transaction.receiptType.rawValue, transaction.bytes, transaction.accepted,
       ])
-    let id = number(db.lastInsertedRowID)
+    let id = db.lastInsertedRowID
     let state: RecipientStatus.State = transaction.accepted ? .open : .refused
-    let (stored, at) = (state.rawValue.databaseValue, number(transaction.instant.unixSeconds))
+    let (stored, at) = (state.rawValue, transaction.instant.unixSeconds)
     for (position, recipient) in transaction.recipients.enumerated() {
       try run(
         .addRecipient,
-        [id, text(recipient.address), number(position), recipient.recipientClass.rawValue.databaseValue, stored, at])
+        [id, text(recipient.address), position, recipient.recipientClass.rawValue, stored, at])
     }
   }
 
@@ -72,72 +72,81 @@ final class LedgerCommit {
     try run(
       .addEntry,
       [
-        text(entry.id), text(entry.pecID), text(entry.messageID), entry.kind.rawValue.databaseValue, text(entry.sender),
-        text(entry.route.text), LedgerColumns.text(entry.content).databaseValue, number(entry.createdAt), number(entry.dueAt),
-        number(entry.attempts), text(entry.lastError),
+        text(entry.id), text(entry.pecID), text(entry.messageID), entry.kind.rawValue, text(entry.sender),
+        text(entry.route.text), LedgerColumns.text(entry.content), entry.createdAt, entry.dueAt,
+        entry.attempts, text(entry.lastError),
       ])
-    let id = number(db.lastInsertedRowID)
-    for (position, address) in entry.recipients.enumerated() { try run(.addEntryRecipient, [id, text(address), number(position)]) }
+    let id = db.lastInsertedRowID
+    for (position, address) in entry.recipients.enumerated() { try run(.addEntryRecipient, [id, text(address), position]) }
   }
 
   /// Takes recipients out of an entry, and the entry out of the queue with its last one. Settling what is settled changes nothing.
   private func settle(_ entry: String, _ recipients: [String]) throws {
-    guard let stored = try Row.fetchOne(try statement(.findEntry), arguments: StatementArguments([text(entry)])) else { return }
+    guard let stored = try Row.fetchOne(try statement(.findEntry), arguments: [text(entry)]) else { return }
     var row = StoredRow(stored, of: "queue", path: path)
-    let (id, pecID, kind) = (number(try row.next(Int64.self)), try row.next(String.self), try row.next { MessageKind(rawValue: $0) })
+    let (id, pecID, kind) = (try row.next(Int64.self), try row.next(String.self), try row.next { MessageKind(rawValue: $0) })
     for address in recipients {
       try run(.removeEntryRecipient, [id, text(address)])
       // Receipts and notices go to the sender, whose address may stand among the recipients as well: only envelopes decide fates.
-      if db.changesCount > 0, kind == .envelope { try run(.settleRecipient, [number(now), text(pecID), text(address)]) }
+      if db.changesCount > 0, kind == .envelope { try run(.settleRecipient, [now, text(pecID), text(address)]) }
     }
-    let isLeft = try Bool.fetchOne(try statement(.hasRecipients), arguments: StatementArguments([id]))
+    let isLeft = try Bool.fetchOne(try statement(.hasRecipients), arguments: [id])
     if isLeft != true { try run(.removeEntry, [id]) }
   }
 
   // MARK: - Values and statements
 
-  private func text(_ text: String) -> DatabaseValue { LedgerColumns.text(text).databaseValue }
-  private func text(_ text: String?) -> DatabaseValue { text.map { self.text($0) } ?? .null }
-  private func number(_ number: Int64) -> DatabaseValue { number.databaseValue }
-  private func number(_ number: Int) -> DatabaseValue { number.databaseValue }
+  private func text(_ text: String) -> String { LedgerColumns.text(text) }
+  private func text(_ text: String?) -> String? { LedgerColumns.text(text) }
 
   private func statement(_ which: LedgerStatement) throws -> Statement {
-    if let statement = statements[which] { return statement }
-    let prepared = try db.cachedStatement(sql: which.rawValue)
-    statements[which] = prepared
+    if let statement = statements[which.rawValue] { return statement }
+    let prepared = try db.cachedStatement(sql: which.sql)
+    statements[which.rawValue] = prepared
     return prepared
   }
 
-  private func run(_ which: LedgerStatement, _ values: [DatabaseValue]) throws {
-    try statement(which).execute(arguments: StatementArguments(values))
+  private func run(_ which: LedgerStatement, _ values: StatementArguments) throws {
+    try statement(which).execute(arguments: values)
   }
 }
 
 /// The statements of a commit.
-private enum LedgerStatement: String {
-  case addEvent = """
-    INSERT INTO events (number, pec_id, at, utc_offset, day, kind, sender, recipients, subject, client_message_id, related_ids,
-      provider, recipient, error, detail, bytes)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    """
-  case addTransaction = """
-    INSERT INTO transactions (pec_id, at, utc_offset, sender, reply_to, subject, raw_subject, client_message_id, receipt_type, bytes,
-      accepted)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    """
-  case addRecipient = "INSERT INTO recipients (transaction_id, address, position, class, state, changed_at) VALUES (?, ?, ?, ?, ?, ?)"
-  case addEntry = """
-    INSERT INTO queue (entry, pec_id, message_id, kind, sender, route, content, created_at, due_at, attempts, last_error)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    """
-  case addEntryRecipient = "INSERT INTO queue_recipients (queue_id, address, position) VALUES (?, ?, ?)"
-  case findEntry = "SELECT id, pec_id, kind FROM queue WHERE entry = ?"
-  case removeEntryRecipient = "DELETE FROM queue_recipients WHERE queue_id = ? AND address = ?"
-  case hasRecipients = "SELECT EXISTS (SELECT 1 FROM queue_recipients WHERE queue_id = ?)"
-  case removeEntry = "DELETE FROM queue WHERE id = ?"
-  case settleRecipient = """
-    UPDATE recipients SET state = 'settled', changed_at = ?
-    WHERE transaction_id = (SELECT id FROM transactions WHERE pec_id = ?) AND address = ?
-    """
-  case postpone = "UPDATE queue SET due_at = ?, attempts = ?, last_error = ? WHERE entry = ?"
+private enum LedgerStatement: Int, CaseIterable {
+  case addEvent, addTransaction, addRecipient, addEntry, addEntryRecipient, findEntry
+  case removeEntryRecipient, hasRecipients, removeEntry, settleRecipient, postpone
+
+  var sql: String {
+    switch self {
+    case .addEvent:
+      """
+      INSERT INTO events (number, pec_id, at, utc_offset, day, kind, sender, recipients, subject, client_message_id, related_ids,
+        provider, recipient, error, detail, bytes)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      """
+    case .addTransaction:
+      """
+      INSERT INTO transactions (pec_id, at, utc_offset, sender, reply_to, subject, raw_subject, client_message_id, receipt_type, bytes,
+        accepted)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      """
+    case .addRecipient: "INSERT INTO recipients (transaction_id, address, position, class, state, changed_at) VALUES (?, ?, ?, ?, ?, ?)"
+    case .addEntry:
+      """
+      INSERT INTO queue (entry, pec_id, message_id, kind, sender, route, content, created_at, due_at, attempts, last_error)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      """
+    case .addEntryRecipient: "INSERT INTO queue_recipients (queue_id, address, position) VALUES (?, ?, ?)"
+    case .findEntry: "SELECT id, pec_id, kind FROM queue WHERE entry = ?"
+    case .removeEntryRecipient: "DELETE FROM queue_recipients WHERE queue_id = ? AND address = ?"
+    case .hasRecipients: "SELECT EXISTS (SELECT 1 FROM queue_recipients WHERE queue_id = ?)"
+    case .removeEntry: "DELETE FROM queue WHERE id = ?"
+    case .settleRecipient:
+      """
+      UPDATE recipients SET state = 'settled', changed_at = ?
+      WHERE transaction_id = (SELECT id FROM transactions WHERE pec_id = ?) AND address = ?
+      """
+    case .postpone: "UPDATE queue SET due_at = ?, attempts = ?, last_error = ? WHERE entry = ?"
+    }
+  }
 }

@@ -17,6 +17,10 @@ public enum Entropy {
 
 /// Offset of local time from UTC by the system's time zone database.
 public enum LocalTime {
+  /// Makes local time Italy's legal time (RFC 6109 §4.2), whatever zone the machine is in, unless the environment names one by TZ.
+  /// Call it once, before there are threads.
+  public static func useLegalTime() { unsafe ceralacca_default_zone("Europe/Rome") }
+
   /// Seconds east of UTC that the system's zone (environment variable TZ, or /etc/localtime) had at that instant.
   public static func utcOffsetSeconds(at unixSeconds: Int64) -> Int { ceralacca_utc_offset(unixSeconds) }
 }

@@ -34,7 +34,7 @@ struct SegmentTable: Sendable {
   var damaged: [StoredRange: SpoolFault] = [:]
   /// Why the spool has stopped.
   var failure: SpoolError?
-  /// Releases that did not match what was retained. Their segments stay.
+  /// Releases that did not match what was retained, whose segments stay; and retains of what is no longer there.
   private(set) var mismatches = 0
 
   init(segmentBytes: Int, maximumSpares: Int) {
@@ -60,6 +60,10 @@ struct SegmentTable: Sendable {
 
   mutating func retain(_ ranges: [StoredRange]) {
     for range in ranges {
+      guard segments[range.segment] != nil else {
+        mismatches += 1
+        continue
+      }
       segments[range.segment]?.references += 1
       segments[range.segment]?.liveBytes &+= range.length
     }

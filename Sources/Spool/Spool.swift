@@ -258,6 +258,6 @@ public struct SpoolUsage: Sendable, Equatable {
   public var fileBytes: Int
   /// Segments that are mapped now.
   public var mappings: Int
-  /// Releases that did not match a retain: a fault of the caller, which costs disk and never a message.
+  /// Releases that did not match a retain, and retains of what was gone: faults of the caller. A release too many costs disk, not mail.
   public var mismatches: Int
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Octets
 import Operations
 
 /// How a command ends: lines on standard output, an error on standard error, an exit code of sysexits.h.
@@ -9,6 +10,7 @@ enum Outcome {
 
   /// Runs `body`; a `CommandFailure` becomes its words and its exit code.
   static func of(_ body: () throws -> Void) throws {
+    LocalTime.useLegalTime()
     do { try body() } catch let failure as CommandFailure {
       if !failure.message.isEmpty { complain(failure.message) }
       throw ExitCode(failure.exitCode)

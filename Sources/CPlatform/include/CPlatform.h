@@ -34,5 +34,7 @@ void ceralacca_name_thread(const char *name);
 int ceralacca_random(uint8_t *bytes, size_t count);
 /// Offset of local time from UTC at `unixSeconds`, in seconds, by the system's time zone.
 long ceralacca_utc_offset(int64_t unix_seconds);
+/// Sets the time zone of this process, unless the environment variable TZ names one.
+void ceralacca_default_zone(const char *name);
 /// The current errno.
 int ceralacca_errno(void);
