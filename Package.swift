@@ -95,8 +95,11 @@ let package = Package(
     tests("ThreadingTests", ["Threading"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
     tests("JourneyTests", ["Journey", "PEC", "MIMEStream", "Octets", "Limits"]),
+    tests("SigningTests", ["Signing", "Octets"]),
+    tests("AccountsTests", ["Accounts"]),
     tests("ProviderIndexTests", ["ProviderIndex", "PEC"]),
     tests("GatewayTests", ["Gateway", "Journey", "Spool", "Ledger", "Octets"]),
     tests("OperationsTests", ["Operations"]),
+    tests("LaboratoryTests", ["Laboratory", "Signing", "Octets"]),
   ]
 )
