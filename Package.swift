@@ -55,14 +55,14 @@ let package = Package(
     room("Journey", ["Octets", "Limits", "MIMEStream", "PEC"]),
 
     // Floor 3, IO: one fenced resource each.
-    room("EventLoop", ["CLibuv", "CPlatform", "Octets"]),
+    room("EventLoop", ["CLibuv", "Octets"]),
     room("TLSPipe", ["COpenSSL", "Octets"]),
     room("Signing", ["COpenSSL", "Octets", "Threading"]),
-    room("Spool", ["CPlatform", "Octets", "Limits"]),
-    room("Ledger", ["Octets", "Limits", "PEC", "Journey", grdb]),
+    room("Spool", ["CPlatform", "Octets"]),
+    room("Ledger", ["Octets", "PEC", "Journey", grdb]),
     room("Mailstore", ["CPlatform", "Octets"]),
     room("Accounts", ["CPlatform", "Octets"]),
-    room("ProviderIndex", ["Octets", "PEC"]),
+    room("ProviderIndex", ["PEC"]),
     room("Configuration", ["Limits", yams]),
 
     // Floor 4: the wiring.
@@ -77,7 +77,7 @@ let package = Package(
     room(
       "Laboratory",
       [
-        "COpenSSL", "Octets", "Limits", "EventLoop", "TLSPipe", "SMTPWire", "MIMEStream", "PEC", "Accounts", "Signing",
+        "COpenSSL", "Octets", "Limits", "EventLoop", "TLSPipe", "SMTPWire", "Accounts", "Signing",
         "Configuration", "Gateway", "Operations", log,
       ]),
     room(

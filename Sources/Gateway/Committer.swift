@@ -126,12 +126,12 @@ private final class CommitterDesk: Sendable {
           spool.retain([range])
           address.send(.stored(range))
         } catch {
-          broken = "\(error)"
+          if error.isFinal { broken = "\(error)" }
           address.send(.failed("\(error)"))
         }
       case .commit(let plan, let body, let address):
         do { prepared.append(try prepare(plan, body, address)) } catch {
-          broken = "\(error)"
+          if error.isFinal { broken = "\(error)" }
           address.send(.failed("\(error)"))
         }
       case .release(let ranges): spool.release(ranges)
@@ -168,12 +168,16 @@ private final class CommitterDesk: Sendable {
   }
 
   /// Writes a plan's octets: the rest of the body, and what was composed, one record for each message.
-  private func prepare(_ plan: CommitPlan, _ body: BodyContent, _ address: ReturnAddress) throws -> Prepared {
+  private func prepare(_ plan: CommitPlan, _ body: BodyContent, _ address: ReturnAddress) throws(SpoolError) -> Prepared {
     let original = plan.needsOriginal ? try store(body) : []
     var changes = plan.changes
     var entries: [QueueEntry] = []
     for message in plan.messages {
-      let content = try place(message.content, original: original)
+      let content: [StoredRange]
+      do { content = try place(message.content, original: original) } catch {
+        spool.release(entries.flatMap(\.content))
+        throw error
+      }
       for var entry in message.entries {
         entry.content = content
         spool.retain(content)
@@ -184,17 +188,19 @@ private final class CommitterDesk: Sendable {
     return Prepared(changes: changes, entries: entries, address: address)
   }
 
-  private func store(_ body: BodyContent) throws -> [StoredRange] {
-    try body.pieces.map { piece in
+  private func store(_ body: BodyContent) throws(SpoolError) -> [StoredRange] {
+    var ranges: [StoredRange] = []
+    for piece in body.pieces {
       switch piece {
-      case .stored(let range): range
-      case .memory(let chunk): try spool.append([chunk])
+      case .stored(let range): ranges.append(range)
+      case .memory(let chunk): ranges.append(try spool.append([chunk]))
       }
     }
+    return ranges
   }
 
   /// Where a message's octets lie: its composed fragments in one new record, the original's where they are.
-  private func place(_ fragments: [Fragment], original: [StoredRange]) throws -> [StoredRange] {
+  private func place(_ fragments: [Fragment], original: [StoredRange]) throws(SpoolError) -> [StoredRange] {
     let composed: [Chunk] = fragments.compactMap { if case .composed(let bytes) = $0 { Chunk(bytes) } else { nil } }
     let record = try spool.append(composed)
     var used: UInt64 = 0

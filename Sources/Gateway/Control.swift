@@ -18,6 +18,7 @@ public struct ControlRequest: Codable, Sendable {
   /// Id of a queue entry, where the verb wants one.
   public var entry: String?
 
+  /// A request for a verb, and the entry it is about.
   public init(verb: String, entry: String? = nil) {
     self.verb = verb
     self.entry = entry

@@ -74,7 +74,7 @@ final class Deliveries {
     case .mailbox:
       if let pool = pool(named: SharedState.lmtpRoute) { pool.enqueue(job(delivery, content)) } else { store(delivery, content) }
     case .relay(let name):
-      if let pool = pool(named: name) {
+      if let pool = pool(named: name) ?? reroutedPool(delivery.entry) {
         pool.enqueue(job(delivery, content))
       } else {
         let fates = delivery.entry.recipients.map {
@@ -99,6 +99,12 @@ final class Deliveries {
     let pool = RelayPool(lane: lane, hop: hop)
     relays[name] = pool
     return pool
+  }
+
+  /// The way of an entry whose route an operator has since taken out of the configuration.
+  private func reroutedPool(_ entry: QueueEntry) -> RelayPool? {
+    guard let first = entry.recipients.first, case .relay(let name) = lane.shared.accessPoint.routing.route(for: first) else { return nil }
+    return pool(named: name)
   }
 
   private func job(_ delivery: PendingDelivery, _ content: [Chunk]) -> RelayJob {

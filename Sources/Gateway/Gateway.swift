@@ -55,6 +55,10 @@ public final class Gateway: Sendable {
 
   /// Starts a gateway. Throws a `StartError`, or the error of the part that could not start.
   public static func start(_ configuration: GatewayConfiguration, logger: Logger) throws -> Gateway {
+    let descriptors = ProcessLimits.raiseOpenDescriptors()
+    if descriptors < configuration.limits.connection.maximumConnections + 200 {
+      logger.warning("only \(descriptors) descriptors may be open: fewer connections than limits.connections fit (raise LimitNOFILE)")
+    }
     let parts = try GatewayParts(configuration, logger: logger)
     let pending = try parts.recover()
     let drained = Handoff<Void>()

@@ -25,6 +25,7 @@ public struct LogOutput: LogHandler {
     set { metadata[key] = newValue }
   }
 
+  /// Writes one line.
   public func log(event: LogEvent) {
     let now = Clock.now()
     var fields = metadata

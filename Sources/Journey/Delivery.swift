@@ -16,6 +16,7 @@ public struct RecipientFate: Sendable, Equatable {
   public var recipient: String
   public var outcome: Outcome
 
+  /// Says what became of a recipient.
   public init(recipient: String, outcome: Outcome) {
     self.recipient = recipient
     self.outcome = outcome
@@ -106,29 +107,33 @@ public struct DeliveryJourney: Sendable {
 
   private mutating func judge(_ fates: [RecipientFate], at instant: Instant, random: UInt64) -> Work {
     var work = Work(changes: [], drafts: [], instant: instant)
-    var settled: [String] = []
+    var delivered: [String] = []
+    var failed: [String] = []
     var lastError: String?
     let expired = instant.unixSeconds - entry.createdAt >= Int64(point.limits.delivery.giveUpSeconds)
-    for fate in fates where entry.recipients.contains(fate.recipient) {
+    let open = Set(entry.recipients)
+    for fate in fates where open.contains(fate.recipient) {
       switch fate.outcome {
       case .delivered(let reply):
-        settled.append(fate.recipient)
-        work.changes.append(.event(delivered(fate.recipient, reply, at: instant)))
+        delivered.append(fate.recipient)
+        work.changes.append(.event(deliveryEvent(fate.recipient, reply, at: instant)))
       case .failed(let cause, let text):
-        settled.append(fate.recipient)
+        failed.append(fate.recipient)
         giveUp(fate.recipient, cause, text: text, at: instant, &work)
       case .later(let text):
         lastError = text
         if expired {
-          settled.append(fate.recipient)
+          failed.append(fate.recipient)
           let cause = DeliveryFailure.expired(hours: point.limits.delivery.giveUpSeconds / 3600)
           giveUp(fate.recipient, cause, text: "delivery time expired; last: \(text)", at: instant, &work)
         }
       }
     }
     next = entry
+    let settled = Set(delivered + failed)
     next.recipients.removeAll { settled.contains($0) }
-    if !settled.isEmpty { work.changes.append(.settle(entry: entry.id, recipients: settled)) }
+    if !delivered.isEmpty { work.changes.append(.settle(entry: entry.id, recipients: delivered, end: .delivered)) }
+    if !failed.isEmpty { work.changes.append(.settle(entry: entry.id, recipients: failed, end: .failed)) }
     if !next.recipients.isEmpty {
       next.attempts += 1
       next.lastError = lastError ?? "the attempt ended without a word"
@@ -148,18 +153,16 @@ public struct DeliveryJourney: Sendable {
     return full - Int64(random % UInt64(max(1, full / 4)))
   }
 
-  private func delivered(_ recipient: String, _ reply: String, at instant: Instant) -> EventRecord {
+  private func deliveryEvent(_ recipient: String, _ reply: String, at instant: Instant) -> EventRecord {
     let kind: EventKind = entry.kind == .envelope ? .envelopeSent : .noticeDelivered
-    var event = transaction.event(kind, at: instant, by: point.provider.name, made: [entry.messageID])
-    event.recipient = recipient
+    var event = transaction.event(kind, about: recipient, at: instant, by: point.provider.name, made: [entry.messageID])
     event.detail = reply
     return event
   }
 
   private func giveUp(_ recipient: String, _ cause: DeliveryFailure, text: String, at instant: Instant, _ work: inout Work) {
     guard entry.kind == .envelope else {
-      var event = transaction.event(.noticeDropped, at: instant, by: point.provider.name, made: [entry.messageID])
-      event.recipient = recipient
+      var event = transaction.event(.noticeDropped, about: recipient, at: instant, by: point.provider.name, made: [entry.messageID])
       event.detail = "\(cause.status) \(text)"
       work.changes.append(.event(event))
       return
@@ -167,8 +170,7 @@ public struct DeliveryJourney: Sendable {
     let draft = point.composer.nonDelivery(
       TransactionFacts(transaction), recipient: recipient, at: instant, failure: cause,
       boundarySeed: UInt64(truncatingIfNeeded: instant.unixSeconds) &* 0x9E37_79B9_7F4A_7C15)
-    var event = transaction.event(.nonDelivery, at: instant, by: point.provider.name, made: [draft.messageID])
-    event.recipient = recipient
+    var event = transaction.event(.nonDelivery, about: recipient, at: instant, by: point.provider.name, made: [draft.messageID])
     event.error = cause.error.rawValue
     event.detail = "\(cause.status) \(text)"
     work.changes.append(.event(event))

@@ -44,6 +44,7 @@ public struct Verdict: Sendable, Equatable {
   public var enhanced: String
   public var text: String
 
+  /// An answer to the client.
   public init(code: Int, enhanced: String, text: String) {
     self.code = code
     self.enhanced = enhanced

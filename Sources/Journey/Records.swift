@@ -48,6 +48,7 @@ public struct EventRecord: Sendable, Equatable {
   /// Size of the original in octets.
   public var bytes: Int
 
+  /// A record of these fields.
   public init(
     number: Int64? = nil, pecID: String, instant: Instant, kind: EventKind, sender: String, recipients: [Recipient],
     subject: String?, clientMessageID: String?, relatedIDs: [String], provider: String, recipient: String? = nil,
@@ -89,6 +90,7 @@ public struct TransactionRecord: Sendable, Equatable, Codable {
   /// True when an acceptance receipt was made, false for a non-acceptance.
   public var accepted: Bool
 
+  /// A record of these fields.
   public init(
     pecID: String, instant: Instant, sender: String, recipients: [Recipient], replyTo: String, subject: String?,
     rawSubject: [UInt8]?, clientMessageID: String?, receiptType: ReceiptType, bytes: Int, accepted: Bool
@@ -156,6 +158,7 @@ public struct QueueEntry: Sendable, Equatable {
   /// The last failure, for people.
   public var lastError: String?
 
+  /// A record of these fields.
   public init(
     id: String, pecID: String, messageID: String, kind: MessageKind, sender: String, recipients: [String], route: Route,
     content: [StoredRange], createdAt: Int64, dueAt: Int64, attempts: Int = 0, lastError: String? = nil
@@ -178,13 +181,21 @@ public struct QueueEntry: Sendable, Equatable {
   public var bytes: Int { content.reduce(0) { $0 + Int($1.length) } }
 }
 
+/// How it ended for a recipient, as far as this gateway knows.
+public enum RecipientEnd: String, Sendable, Codable {
+  /// The next hop or the mailbox took the message.
+  case delivered
+  /// It will not be delivered; the sender has a notice.
+  case failed
+}
+
 /// A change of the ledger. A list of changes is committed as one: all of it is durable, or none.
 public enum LedgerChange: Sendable, Equatable {
   case event(EventRecord)
   case transaction(TransactionRecord)
   case enqueue(QueueEntry)
-  /// These recipients of the entry are done (delivered or failed for good); an entry without recipients goes.
-  case settle(entry: String, recipients: [String])
+  /// These recipients of the entry are done, and how; an entry without recipients goes.
+  case settle(entry: String, recipients: [String], end: RecipientEnd = .delivered)
   /// The entry is tried again later.
   case postpone(entry: String, dueAt: Int64, attempts: Int, lastError: String)
 }

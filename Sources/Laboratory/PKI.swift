@@ -15,6 +15,7 @@ public struct LaboratoryValidity: Sendable, Equatable {
   public var fromDays: Int
   public var toDays: Int
 
+  /// Dates counted from now.
   public init(fromDays: Int = -1, toDays: Int = 3 * 365) {
     self.fromDays = fromDays
     self.toDays = toDays

@@ -15,6 +15,7 @@ public struct LaboratoryProvider: Sendable {
   public var locationURL: String?
   public var description: String?
 
+  /// A provider to be listed.
   public init(
     name: String, unit: String? = nil, certificates: [LaboratoryCertificate], serviceMailbox: String, domains: [String],
     locationURL: String? = nil, description: String? = nil

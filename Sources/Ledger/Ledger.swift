@@ -141,7 +141,11 @@ enum LedgerOpening {
     configuration.busyMode = .timeout(busySeconds)
     configuration.maximumReaderCount = 2
     // Pages kept by each connection: the upper levels of all trees, 8 MiB.
-    configuration.prepareDatabase { db in try db.execute(sql: "PRAGMA cache_size = -8192") }
+    configuration.prepareDatabase { db in
+      try db.execute(sql: "PRAGMA cache_size = -8192")
+      // A row that is replaced is a row that is deleted: the log's trigger has to hear of it.
+      try db.execute(sql: "PRAGMA recursive_triggers = ON")
+    }
     return configuration
   }
 

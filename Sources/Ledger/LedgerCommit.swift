@@ -26,7 +26,7 @@ final class LedgerCommit {
     case .event(let event): try add(event)
     case .transaction(let transaction): try add(transaction)
     case .enqueue(let entry): try add(entry)
-    case .settle(let entry, let recipients): try settle(entry, recipients)
+    case .settle(let entry, let recipients, let end): try settle(entry, recipients, end)
     case .postpone(let entry, let dueAt, let attempts, let lastError):
       // An entry that is gone meanwhile (dropped by the operator) has nothing to be postponed.
       try run(.postpone, [dueAt, attempts, text(lastError), text(entry)])
@@ -81,14 +81,14 @@ final class LedgerCommit {
   }
 
   /// Takes recipients out of an entry, and the entry out of the queue with its last one. Settling what is settled changes nothing.
-  private func settle(_ entry: String, _ recipients: [String]) throws {
+  private func settle(_ entry: String, _ recipients: [String], _ end: RecipientEnd) throws {
     guard let stored = try Row.fetchOne(try statement(.findEntry), arguments: [text(entry)]) else { return }
     var row = StoredRow(stored, of: "queue", path: path)
     let (id, pecID, kind) = (try row.next(Int64.self), try row.next(String.self), try row.next { MessageKind(rawValue: $0) })
     for address in recipients {
       try run(.removeEntryRecipient, [id, text(address)])
       // Receipts and notices go to the sender, whose address may stand among the recipients as well: only envelopes decide fates.
-      if db.changesCount > 0, kind == .envelope { try run(.settleRecipient, [now, text(pecID), text(address)]) }
+      if db.changesCount > 0, kind == .envelope { try run(.settleRecipient, [end.rawValue, now, text(pecID), text(address)]) }
     }
     let isLeft = try Bool.fetchOne(try statement(.hasRecipients), arguments: [id])
     if isLeft != true { try run(.removeEntry, [id]) }
@@ -143,7 +143,7 @@ private enum LedgerStatement: Int, CaseIterable {
     case .removeEntry: "DELETE FROM queue WHERE id = ?"
     case .settleRecipient:
       """
-      UPDATE recipients SET state = 'settled', changed_at = ?
+      UPDATE recipients SET state = ?, changed_at = ?
       WHERE transaction_id = (SELECT id FROM transactions WHERE pec_id = ?) AND address = ?
       """
     case .postpone: "UPDATE queue SET due_at = ?, attempts = ?, last_error = ? WHERE entry = ?"

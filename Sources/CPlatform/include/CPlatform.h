@@ -34,6 +34,8 @@ void ceralacca_name_thread(const char *name);
 int ceralacca_random(uint8_t *bytes, size_t count);
 /// Offset of local time from UTC at `unixSeconds`, in seconds, by the system's time zone.
 long ceralacca_utc_offset(int64_t unix_seconds);
+/// Raises the soft limit of open descriptors to the hard one. The limit in force after, or the negative errno.
+long ceralacca_raise_descriptors(void);
 /// Sets the time zone of this process, unless the environment variable TZ names one.
 void ceralacca_default_zone(const char *name);
 /// The current errno.
