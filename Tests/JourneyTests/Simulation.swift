@@ -75,7 +75,7 @@ struct SimulatedDisk {
         // A row never names octets that are not durable.
         precondition(entry.content.allSatisfy { durableBlobs[Int($0.segment)] != nil }, "a row names octets that were not synced")
         queue[entry.id] = entry
-      case .settle(let id, let recipients):
+      case .settle(let id, let recipients, _):
         queue[id]?.recipients.removeAll { recipients.contains($0) }
         if queue[id]?.recipients.isEmpty == true { queue[id] = nil }
       case .postpone(let id, let dueAt, let attempts, let lastError):

@@ -1,0 +1,254 @@
+import Foundation
+import Journey
+import PEC
+import Testing
+
+@testable import Ledger
+
+@Suite struct LedgerOpeningTests {
+  private func code(_ error: LedgerError?) -> String {
+    switch error {
+    case .cannotOpen: "cannotOpen"
+    case .notALedger: "notALedger"
+    case .newerSchema: "newerSchema"
+    case .olderSchema: "olderSchema"
+    case .diskFull: "diskFull"
+    case .busy: "busy"
+    case .conflict: "conflict"
+    case .damaged: "damaged"
+    case .failed: "failed"
+    case nil: "none"
+    }
+  }
+
+  @Test func theFileIsItsOwnersAlone() throws {
+    let folder = Folder()
+    let ledger = try Ledger(path: folder.ledger)
+    try ledger.commit([.event(event("pec1"))])
+    for name in [folder.ledger, folder.ledger + "-wal", folder.ledger + "-shm"] {
+      let mode = try FileManager.default.attributesOfItem(atPath: name)[.posixPermissions] as? Int
+      #expect(mode == 0o600, "\(name)")
+    }
+  }
+
+  @Test func reopening() throws {
+    let folder = Folder()
+    do {
+      let ledger = try Ledger(path: folder.ledger)
+      try ledger.commit([.event(event("pec1")), .enqueue(entry("e1"))])
+      try ledger.close()
+    }
+    let again = try Ledger(path: folder.ledger, checkingIntegrity: true)
+    #expect(try again.events(last: 5).map(\.pecID) == ["pec1"])
+    #expect(try again.entry("e1") == entry("e1"))
+    try again.checkpoint()
+  }
+
+  @Test func readingBesideTheGateway() throws {
+    let folder = Folder()
+    let ledger = try Ledger(path: folder.ledger)
+    let reader = try Ledger.openReadOnly(path: folder.ledger)
+    #expect(try reader.allEntries().isEmpty)
+    for round in 1...20 {
+      try ledger.commit([.event(event("pec\(round)")), .enqueue(entry("e\(round)"))])
+      #expect(try reader.lastEventNumber() == Int64(round))
+      #expect(try reader.allEntries().count == round)
+      #expect(try reader.entry("e\(round)") == entry("e\(round)"))
+    }
+    // In the middle of a commit the reader sees the state before it, and neither waits for the other.
+    var seen: Int64 = 0
+    try ledger.exclusively { seen = try reader.lastEventNumber() }
+    #expect(seen == 20)
+  }
+
+  @Test func readingWhileManyCommitsGoOn() async throws {
+    let folder = Folder()
+    let ledger = try Ledger(path: folder.ledger)
+    let reader = try Ledger.openReadOnly(path: folder.ledger)
+    let wrong = await withTaskGroup(of: Int.self) { group in
+      group.addTask {
+        var failures = 0
+        for round in 0..<60 {
+          // Always two together: no reader may see one without the other.
+          let both: [LedgerChange] = [.event(event("pec\(round)")), .enqueue(entry("e\(round)"))]
+          if (try? ledger.commit(both)) == nil { failures += 1 }
+        }
+        return failures
+      }
+      for source in [reader as any LedgerReading, ledger] {
+        group.addTask {
+          var failures = 0
+          for _ in 0..<60 {
+            guard let before = try? source.lastEventNumber(), let entries = try? source.allEntries().count,
+              let after = try? source.lastEventNumber()
+            else {
+              failures += 1
+              continue
+            }
+            if !(before...after).contains(Int64(entries)) { failures += 1 }
+          }
+          return failures
+        }
+      }
+      return await group.reduce(0, +)
+    }
+    #expect(wrong == 0)
+    #expect(try reader.allEntries().count == 60)
+    #expect(try reader.lastEventNumber() == 60)
+  }
+
+  @Test func readingWithoutAGateway() throws {
+    let folder = Folder()
+    do {
+      let ledger = try Ledger(path: folder.ledger)
+      try ledger.commit([.event(event("pec1"))])
+      try ledger.close()
+    }
+    #expect(try Ledger.openReadOnly(path: folder.ledger).lastEventNumber() == 1)
+    // Killed, with a write-ahead log left behind.
+    let ledger = try Ledger(path: folder.ledger)
+    try ledger.commit([.event(event("pec2"))])
+    let copy = folder.copy()
+    #expect(try Ledger.openReadOnly(path: copy.ledger).lastEventNumber() == 2)
+    withExtendedLifetime(ledger) {}
+  }
+
+  @Test func aReaderDoesNotWrite() throws {
+    let folder = Folder()
+    let ledger = try Ledger(path: folder.ledger)
+    let reader = try Ledger.openReadOnly(path: folder.ledger)
+    #expect(throws: LedgerError.self) { try reader.access.read { try $0.execute(sql: "DELETE FROM queue") } }
+    withExtendedLifetime(ledger) {}
+  }
+
+  @Test func aNewerSchemaIsRefused() throws {
+    let folder = Folder()
+    do {
+      let ledger = try Ledger(path: folder.ledger)
+      try ledger.execute("PRAGMA user_version = 9")
+      try ledger.close()
+    }
+    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 9, known: 1)) { try Ledger(path: folder.ledger) }
+    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 9, known: 1)) { try Ledger.openReadOnly(path: folder.ledger) }
+  }
+
+  @Test func anUnknownMigrationIsRefused() throws {
+    let folder = Folder()
+    do {
+      let ledger = try Ledger(path: folder.ledger)
+      try ledger.execute("INSERT INTO grdb_migrations VALUES ('2: from the future')")
+      try ledger.close()
+    }
+    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 1, known: 1)) { try Ledger(path: folder.ledger) }
+  }
+
+  @Test func anOlderSchemaIsNotReadOnly() throws {
+    let folder = Folder()
+    do {
+      let ledger = try Ledger(path: folder.ledger)
+      try ledger.execute("PRAGMA user_version = 0")
+      try ledger.close()
+    }
+    #expect(throws: LedgerError.olderSchema(path: folder.ledger, found: 0, known: 1)) { try Ledger.openReadOnly(path: folder.ledger) }
+  }
+
+  @Test func foreignFilesAreRefused() throws {
+    let folder = Folder()
+    do {
+      let ledger = try Ledger(path: folder.ledger)
+      try ledger.execute("PRAGMA application_id = 42")
+      try ledger.close()
+    }
+    #expect(throws: LedgerError.notALedger(path: folder.ledger)) { try Ledger(path: folder.ledger) }
+    #expect(throws: LedgerError.notALedger(path: folder.ledger)) { try Ledger.openReadOnly(path: folder.ledger) }
+    let text = folder.path + "/notes.txt"
+    try Data("these are notes and no database, long enough to be looked at".utf8).write(to: URL(fileURLWithPath: text))
+    #expect(code(#expect(throws: LedgerError.self) { try Ledger(path: text) }) == "damaged")
+    let missing = folder.path + "/none/ledger.sqlite"
+    #expect(code(#expect(throws: LedgerError.self) { try Ledger(path: missing) }) == "cannotOpen")
+    #expect(code(#expect(throws: LedgerError.self) { try Ledger.openReadOnly(path: missing) }) == "cannotOpen")
+    #expect(code(#expect(throws: LedgerError.self) { try Ledger.openReadOnly(path: folder.path + "/none.sqlite") }) == "cannotOpen")
+  }
+
+  @Test func aFullDiskIsSurvived() throws {
+    let folder = Folder()
+    let ledger = try Ledger(path: folder.ledger)
+    try ledger.commit([.event(event("pec1"))])
+    try ledger.execute("PRAGMA max_page_count = 60")
+    var accepted = 1
+    var refusal: LedgerError?
+    for round in 0..<400 {
+      do throws(LedgerError) {
+        try ledger.commit((0..<5).map { .event(event("round \(round) \($0)")) })
+        accepted += 5
+      } catch {
+        refusal = error
+        break
+      }
+    }
+    #expect(refusal == .diskFull(path: folder.ledger))
+    #expect(refusal?.description.contains("free some space") == true)
+    #expect(try ledger.lastEventNumber() == Int64(accepted))
+    try ledger.execute("PRAGMA max_page_count = 100000")
+    try ledger.commit([.event(event("again"))])
+    #expect(try ledger.lastEventNumber() == Int64(accepted) + 1)
+  }
+
+  @Test func aHeldLedgerIsBusyAndNotBroken() throws {
+    let folder = Folder()
+    let ledger = try Ledger(path: folder.ledger, busySeconds: 0.05)
+    let other = try Ledger(path: folder.ledger)
+    try other.exclusively {
+      #expect(throws: LedgerError.busy(path: folder.ledger)) { try ledger.commit([.event(event("pec1"))]) }
+    }
+    try ledger.commit([.event(event("pec1"))])
+    #expect(try ledger.lastEventNumber() == 1)
+  }
+
+  @Test func whatCannotBeReadIsSaidAndDoesNotTrap() throws {
+    let folder = Folder()
+    let ledger = try Ledger(path: folder.ledger)
+    try ledger.commit([.enqueue(entry("e1")), .transaction(transaction("pec1"))])
+    for (damage, repair) in [
+      ("UPDATE queue SET content = '1:2'", "UPDATE queue SET content = '1:2:3'"),
+      ("UPDATE queue SET kind = 'odd'", "UPDATE queue SET kind = 'envelope'"),
+      ("UPDATE queue SET route = ''", "UPDATE queue SET route = 'mailbox'"),
+    ] {
+      try ledger.execute(damage)
+      #expect(code(#expect(throws: LedgerError.self) { try ledger.allEntries() }) == "damaged", "\(damage)")
+      try ledger.execute(repair)
+      #expect(try ledger.allEntries().count == 1)
+    }
+    try ledger.execute("UPDATE recipients SET class = 'odd'")
+    #expect(code(#expect(throws: LedgerError.self) { try ledger.transaction(pecID: "pec1") }) == "damaged")
+  }
+
+  @Test func aDamagedFileIsFound() throws {
+    let folder = Folder()
+    do {
+      let ledger = try Ledger(path: folder.ledger)
+      for round in 0..<20 { try ledger.commit((0..<20).map { .event(event("round \(round) \($0)")) }) }
+      try ledger.close()
+    }
+    var bytes = try Data(contentsOf: URL(fileURLWithPath: folder.ledger))
+    for index in 4096 * 12..<bytes.count { bytes[index] = 0x5A }
+    try bytes.write(to: URL(fileURLWithPath: folder.ledger))
+    #expect(code(#expect(throws: LedgerError.self) { try Ledger(path: folder.ledger, checkingIntegrity: true) }) == "damaged")
+  }
+
+  @Test func damageFoundByACommitIsFinal() throws {
+    let folder = Folder()
+    do {
+      let ledger = try Ledger(path: folder.ledger)
+      for round in 0..<20 { try ledger.commit((0..<20).map { .event(event("round \(round) \($0)")) }) }
+      try ledger.close()
+    }
+    var bytes = try Data(contentsOf: URL(fileURLWithPath: folder.ledger))
+    for index in 4096 * 2..<bytes.count { bytes[index] = 0x5A }
+    try bytes.write(to: URL(fileURLWithPath: folder.ledger))
+    guard let ledger = try? Ledger(path: folder.ledger) else { return }
+    let first = try #require(throws: LedgerError.self) { try ledger.commit([.event(event("x"))]) }
+    #expect(first.isFinal)
+    #expect(throws: first) { try ledger.commit([.event(event("y"))]) }
+  }
+}
