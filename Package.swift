@@ -95,6 +95,8 @@ let package = Package(
     tests("ThreadingTests", ["Threading"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
     tests("JourneyTests", ["Journey", "PEC", "MIMEStream", "Octets", "Limits"]),
+    tests("EventLoopTests", ["EventLoop", "Octets"]),
+    tests("TLSPipeTests", ["TLSPipe", "Octets"]),
     tests("SigningTests", ["Signing", "Octets"]),
     tests("SpoolTests", ["Spool", "Octets"]),
     tests("LedgerTests", ["Ledger", "Journey", "PEC", "Octets"]),

@@ -1,7 +1,7 @@
 /// Many coarse deadlines at the price of one timer: a wheel of one-second slots.
 ///
 /// Its clock is given to it. Renewing a deadline to a later time only stores the new time; the entry moves when its old slot comes
-/// round. Confined to one thread, like the loop that turns it.
+/// round. Confined to one thread, like the loop that turns it. Whoever gives it up calls `removeAll`: deadlines keep their wheel.
 public final class DeadlineWheel {
   private static let slotCount = 512
 

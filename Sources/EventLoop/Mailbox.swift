@@ -10,13 +10,14 @@ public final class Mailbox<Message: Sendable>: @unchecked Sendable {
   private let wake: AsyncWake
   private var queue: [Message] = []
   private var spare: [Message] = []
-  private let handler: (Message) -> Void
+  private var handler: (Message) -> Void
   private let life: LoopLife
 
   fileprivate init(loop: Loop, handler: @escaping (Message) -> Void) {
     life = loop.life
     wake = AsyncWake(loop: loop)
     self.handler = handler
+    guard loop.isOpen else { return }
     // The loop keeps the mailbox until it is closed; the cycle ends in `AsyncWake.close`.
     wake.onWake = { [self] in deliver() }
     wake.onClose = { [self] in discard() }
@@ -33,6 +34,7 @@ public final class Mailbox<Message: Sendable>: @unchecked Sendable {
 
   private func deliver() {
     wake.settle { swap(&queue, &spare) }
+    let handler = handler
     for message in spare where life.isOpen { handler(message) }
     // The memory of an ordinary burst is kept for the next, that of an extraordinary one is not.
     spare.removeAll(keepingCapacity: spare.capacity <= 1024)
@@ -41,8 +43,11 @@ public final class Mailbox<Message: Sendable>: @unchecked Sendable {
   private func discard() {
     var dropped: [Message] = []
     wake.settle { swap(&queue, &dropped) }
-    // Released here, outside the lock: a message may own something that sends.
+    // Released here, outside the lock: a message may own something that sends. The handler may own the mailbox itself.
     dropped.removeAll()
+    let released = handler
+    handler = { _ in }
+    withExtendedLifetime(released) {}
   }
 }
 

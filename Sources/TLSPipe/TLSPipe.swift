@@ -148,7 +148,8 @@ public final class TLSPipe {
   /// - Throws: `truncated`.
   public func receiveEnd() throws(TLSError) {
     guard !peerHasClosed, failure == nil else { return }
-    let error = TLSError(.truncated, isEstablished ? "the connection ended without the closing alert" : "the connection ended in the handshake")
+    let place = isEstablished ? "without the closing alert" : "in the handshake"
+    let error = TLSError(.truncated, "the connection ended \(place)")
     phase = .failed(error)
     throw error
   }
