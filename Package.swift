@@ -103,6 +103,7 @@ let package = Package(
     tests("MailstoreTests", ["Mailstore", "Octets"]),
     tests("AccountsTests", ["Accounts"]),
     tests("ProviderIndexTests", ["ProviderIndex", "PEC"]),
+    tests("ConfigurationTests", ["Configuration", "Limits"], resources: [.copy("Fixtures")]),
     tests("GatewayTests", ["Gateway", "Journey", "Spool", "Ledger", "Octets"]),
     tests("OperationsTests", ["Operations"]),
     tests("LaboratoryTests", ["Laboratory", "Signing", "Octets"]),

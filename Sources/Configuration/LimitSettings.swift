@@ -52,7 +52,6 @@ struct LimitKey: Sendable {
     LimitKey("segmentMegabytes", .megabytes, 1...4096, \.storage.segmentBytes),
     LimitKey("intakeMemoryMegabytes", .megabytes, 4...65_536, \.storage.intakeMemoryBytes),
     LimitKey("minimumFreeMegabytes", .megabytes, 0...1_048_576, \.storage.minimumFreeBytes),
-    LimitKey("queueEntriesInMemory", .one, 100...1_000_000, \.storage.queueEntriesInMemory),
   ]
 
   /// A number as the file has it: whole where it is whole.

@@ -112,9 +112,10 @@ extension Reader {
       let user = section.text(section.required("user", example: "gateway"))
       let passwordFile = file(section, "passwordFile", example: "next-hop.password")
       if let user, let passwordFile { credentials = RouteCredentials(user: user, passwordFile: passwordFile) }
-      if tls == .never {
+      if let tls, tls != .required {
         section.refuse(
-          "user", "would send a password in the clear, as tls is never", "write 'tls: required', or remove user and passwordFile")
+          "user", "would send a password to whoever answers, as tls is \(tls.rawValue) and no certificate is checked",
+          "write 'tls: required', or remove user and passwordFile")
       }
     }
     guard let hop, let tls else { return nil }

@@ -122,7 +122,5 @@ public struct StorageLimits: Sendable, Equatable {
   public var minimumFreeBytes = 512 * 1024 * 1024
   /// Digests in one signing batch.
   public let signingBatch = 8
-  /// Queue entries kept in memory at once; the rest wait in the ledger.
-  public var queueEntriesInMemory = 10_000
   public init() {}
 }

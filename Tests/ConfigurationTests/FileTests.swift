@@ -1,0 +1,152 @@
+import Foundation
+import Limits
+import Testing
+
+@testable import Configuration
+
+/// The files beside these tests: good ones, and bad ones each with what has to be said about it in a file of the same name.
+enum Fixtures {
+  static func path(_ name: String) throws -> String {
+    try #require(Bundle.module.resourceURL).appendingPathComponent("Fixtures/\(name)").path
+  }
+
+  static func text(_ name: String) throws -> String { try String(contentsOfFile: path(name), encoding: .utf8) }
+
+  static func problems(_ text: String, named name: String = "f.yaml") -> [String] {
+    do {
+      _ = try GatewayConfiguration.parse(text, named: name, folder: "/etc/ceralacca")
+      return []
+    } catch {
+      return error.problems.map(\.description)
+    }
+  }
+}
+
+@Suite struct FileTests {
+  @Test(arguments: ["empty", "list", "tab", "bracket", "star", "address", "two-documents", "everything", "duplicates"])
+  func badFilesAreExplained(name: String) throws {
+    let expected = try Fixtures.text("bad/\(name).expected")
+    let found = Fixtures.problems(try Fixtures.text("bad/\(name).yaml"), named: "\(name).yaml").map { $0 + "\n" }.joined()
+    #expect(found == expected, "\(found)")
+  }
+
+  @Test func theSmallestFileTakesDefaults() throws {
+    let it = try GatewayConfiguration.parse(Fixtures.text("good/smallest.yaml"), named: "smallest.yaml", folder: "/etc/ceralacca")
+    #expect(it.hostname == "mx.alfa.test")
+    #expect(
+      it.provider
+        == ProviderSettings(
+          name: "Alfa PEC S.p.A.", serviceAddress: "posta-certificata@pec.alfa.test", node: "alfa1", domains: ["pec.alfa.test"]))
+    #expect(it.provider.mailDomain == "pec.alfa.test")
+    #expect(it.dataDirectory == "/etc/ceralacca/data")
+    #expect(it.indexFile == "/etc/ceralacca/../index.ldif")
+    #expect(it.signer.certificate == "/etc/ceralacca/signer.pem")
+    #expect(it.signer.threads >= 1)
+    #expect(it.tls == nil)
+    #expect(it.usersFile == "/etc/ceralacca/users")
+    #expect(it.mailboxes == .maildir(root: "/etc/ceralacca/mail"))
+    let peers = try #require(PeerList(["127.0.0.1"]))
+    #expect(it.listeners == [ListenerSettings(kind: .trusted(peers: peers, user: .xclient), address: "127.0.0.1", port: 10025)])
+    #expect(it.routes == [RouteSettings(domains: ["*"], nextHop: Endpoint(host: "127.0.0.1", port: 10026))])
+    #expect(it.limits == Limits())
+    #expect(it.lanes == GatewayConfiguration.processors)
+    #expect(it.log == LogSettings(format: .text, level: .info))
+  }
+
+  @Test func everyKeyIsRead() throws {
+    let it = try GatewayConfiguration.parse(Fixtures.text("good/full.yaml"), named: "full.yaml", folder: "/etc/ceralacca")
+    #expect(it.hostname == "mx.alfa.test")
+    #expect(it.provider.name == "Alfa «PEC» S.p.A.")
+    #expect(it.provider.serviceAddress == "posta-certificata@pec.alfa.test")
+    #expect(it.provider.domains == ["pec.alfa.test", "pec.alfa.example"])
+    #expect(it.dataDirectory == "/var/lib/ceralacca")
+    #expect(it.indexFile == "/etc/ceralacca/index.ldif")
+    #expect(it.signer == SignerSettings(certificate: "/etc/ceralacca/signer.pem", key: "/etc/ceralacca/signer.key", threads: 2))
+    #expect(it.tls == TLSSettings(certificate: "/etc/ceralacca/tls.pem", key: "/etc/ceralacca/tls.key"))
+    #expect(it.mailboxes == .lmtp(.unix(path: "/run/dovecot/lmtp")))
+    let peers = try #require(PeerList(["127.0.0.1", "::1", "10.0.0.0/8"]))
+    #expect(
+      it.listeners == [
+        ListenerSettings(kind: .submission, address: "127.0.0.1", port: 0),
+        ListenerSettings(kind: .submissions, address: "::", port: 465),
+        ListenerSettings(kind: .trusted(peers: peers, user: .mailFrom), address: "127.0.0.1", port: 10025),
+      ])
+    #expect(it.route(for: "PEC.beta.test")?.nextHop == Endpoint(host: "mx.beta.test", port: 25))
+    #expect(it.route(for: "pec.beta.test")?.caFile == "/etc/ceralacca/ca.pem")
+    #expect(it.route(for: "pec.delta.test")?.nextHop.description == "[2001:db8::1]:2525")
+    #expect(it.route(for: "pec.delta.test")?.tls == .never)
+    #expect(it.route(for: "elsewhere.test")?.credentials == RouteCredentials(user: "x", passwordFile: "/etc/ceralacca/y"))
+    var limits = Limits()
+    limits.message.maximumBytes = 50 * 1_048_576
+    limits.message.formalBytes = 81 * 524_288
+    limits.message.maximumBytesTimesRecipients = nil
+    limits.command.maximumRecipients = 500
+    limits.connection.maximumConnections = 200
+    limits.connection.maximumConnectionsPerPeer = 20
+    limits.connection.commandTimeoutSeconds = 30
+    limits.connection.bodyTimeoutSeconds = 31
+    limits.delivery.giveUpSeconds = 1800
+    limits.delivery.firstRetrySeconds = 1
+    limits.delivery.lastRetrySeconds = 8
+    limits.delivery.recipientsPerTransaction = 50
+    limits.delivery.connectionsPerDestination = 4
+    limits.storage.segmentBytes = 16 * 1_048_576
+    limits.storage.intakeMemoryBytes = 64 * 1_048_576
+    limits.storage.minimumFreeBytes = 0
+    #expect(it.limits == limits)
+    #expect(it.lanes == 3)
+    #expect(it.log == LogSettings(format: .json, level: .debug))
+  }
+
+  /// A slip anywhere in a good file is reported or harmless, and never ends the process.
+  @Test func everyTruncationAndEveryMissingLineIsSurvived() throws {
+    let text = try Fixtures.text("good/full.yaml")
+    for length in stride(from: 0, to: text.count, by: 7) { _ = Fixtures.problems(String(text.prefix(length))) }
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    for index in lines.indices {
+      var fewer = lines
+      fewer.remove(at: index)
+      _ = Fixtures.problems(fewer.joined(separator: "\n"))
+      var doubled = lines
+      doubled.insert(lines[index], at: index)
+      _ = Fixtures.problems(doubled.joined(separator: "\n"))
+    }
+    // Without its last route the file has no route for every other domain.
+    #expect(!Fixtures.problems(text.replacingOccurrences(of: "domains: [\"*\"]", with: "domains: [x.test]")).isEmpty)
+  }
+
+  @Test func loadLooksAtTheFilesThatAreNamed() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("configuration-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder.appendingPathComponent("users"), withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let file = folder.appendingPathComponent("gateway.yaml").path
+    // The provider index is not there either, and need not be: the gateway keeps a last good copy.
+    try Fixtures.text("good/smallest.yaml").write(toFile: file, atomically: true, encoding: .utf8)
+    try "x".write(toFile: folder.path + "/signer.pem", atomically: true, encoding: .utf8)
+    let error = try #require(throws: ConfigurationErrors.self) { try GatewayConfiguration.load(path: file) }
+    let remedy = "mend the name, or the file's place and permissions"
+    #expect(
+      error.description == """
+        \(file):9:41: key 'signer.key': names the file '\(folder.path)/signer.key', which does not exist; \(remedy)
+        \(file):10:22: key 'users.passwdFile': names the file '\(folder.path)/users', which is a folder; \(remedy)
+        """)
+    try FileManager.default.removeItem(atPath: folder.path + "/users")
+    for name in ["signer.key", "users"] { try "secret\n".write(toFile: folder.path + "/" + name, atomically: true, encoding: .utf8) }
+    #expect(try GatewayConfiguration.load(path: file).usersFile == folder.path + "/users")
+    #expect(try RouteCredentials(user: "x", passwordFile: folder.path + "/users").password() == "secret")
+    #expect(throws: ConfigurationErrors.self) { try RouteCredentials(user: "x", passwordFile: folder.path + "/none").password() }
+  }
+
+  @Test func filesThatAreNoTextAreNamed() throws {
+    let file = FileManager.default.temporaryDirectory.appendingPathComponent("configuration-\(UUID().uuidString).yaml").path
+    defer { try? FileManager.default.removeItem(atPath: file) }
+    let missing = try #require(throws: ConfigurationErrors.self) { try GatewayConfiguration.load(path: file) }
+    #expect(missing.description == "\(file): does not exist; name a configuration file that this user may read")
+    try Data([0x68, 0xff, 0xfe]).write(to: URL(fileURLWithPath: file))
+    let binary = try #require(throws: ConfigurationErrors.self) { try GatewayConfiguration.load(path: file) }
+    #expect(binary.description == "\(file): is not UTF-8; save it as UTF-8, or name another file")
+    try Data(count: GatewayConfiguration.mostFileBytes + 1).write(to: URL(fileURLWithPath: file))
+    let large = try #require(throws: ConfigurationErrors.self) { try GatewayConfiguration.load(path: file) }
+    #expect(large.description == "\(file): has 1048577 octets, too many for a configuration; name a YAML file")
+  }
+}

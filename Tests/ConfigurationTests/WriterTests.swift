@@ -1,0 +1,86 @@
+import Limits
+import Testing
+
+@testable import Configuration
+
+@Suite struct WriterTests {
+  @Test(arguments: ["good/smallest.yaml", "good/full.yaml"], ["/etc/ceralacca", "/srv/Città del mare", "/a: b #c"])
+  func whatIsWrittenIsReadBack(name: String, folder: String) throws {
+    let it = try GatewayConfiguration.parse(Fixtures.text(name), named: name, folder: folder)
+    #expect(try GatewayConfiguration.parse(it.yaml, named: "again.yaml", folder: "/elsewhere") == it)
+    let relative = it.yaml(in: folder)
+    #expect(try GatewayConfiguration.parse(relative, named: "again.yaml", folder: folder) == it)
+    #expect(!relative.contains(folder))
+  }
+
+  @Test func theFormIsCanonical() throws {
+    var it = try GatewayConfiguration.parse(Fixtures.text("good/full.yaml"), named: "full.yaml", folder: "/etc/ceralacca")
+    it.limits = Limits()
+    it.limits.message.maximumBytes += 524_288
+    it.limits.message.maximumBytesTimesRecipients = nil
+    #expect(
+      it.yaml(in: "/etc/ceralacca") == """
+        hostname: mx.alfa.test
+        provider:
+          name: "Alfa «PEC» S.p.A."
+          serviceAddress: posta-certificata@pec.alfa.test
+          node: alfa1
+          domains: [pec.alfa.test, pec.alfa.example]
+        dataDirectory: /var/lib/ceralacca
+        index: { file: index.ldif }
+        signer: { certificate: signer.pem, key: signer.key, threads: 2 }
+        tls: { certificate: tls.pem, key: tls.key }
+        users: { passwdFile: users }
+        mailboxes: { lmtp: "unix:/run/dovecot/lmtp" }
+        listeners:
+          - { kind: submission, address: 127.0.0.1, port: 0 }
+          - { kind: submissions, address: "::", port: 465 }
+          - { kind: trusted, address: 127.0.0.1, port: 10025, peers: [127.0.0.1, "::1", 10.0.0.0/8], user: mailFrom }
+        routes:
+          - { domains: [pec.beta.test], nextHop: "mx.beta.test:25", tls: required, caFile: ca.pem }
+          - { domains: [pec.gamma.test, pec.delta.test], nextHop: "[2001:db8::1]:2525", tls: never }
+          - { domains: ["*"], nextHop: "127.0.0.1:10026", tls: opportunistic, user: x, passwordFile: "y" }
+        limits:
+          maximumMessageMegabytes: 100.5
+          sizeTimesRecipientsMegabytes: none
+        lanes: 3
+        log: { format: json, level: debug }
+
+        """)
+  }
+
+  /// Every bound, at odd values: octets are not rounded on the way.
+  @Test func boundsSurviveToTheOctet() throws {
+    var it = try GatewayConfiguration.parse(Fixtures.text("good/smallest.yaml"), named: "smallest.yaml", folder: "/etc/ceralacca")
+    for (index, key) in LimitKey.all.enumerated() {
+      // Kept in the order that the cross-checks ask for.
+      let least = Int(key.range.lowerBound * Double(key.unit.rawValue))
+      let most = Int(key.range.upperBound * Double(key.unit.rawValue))
+      it.limits[keyPath: key.bound] = min(most, max(least, it.limits[keyPath: key.bound] + (index % 2 == 0 ? 1 : -1) * (index % 7)))
+    }
+    it.limits.message.maximumBytesTimesRecipients = 31 * 1_048_576 + 3
+    #expect(try GatewayConfiguration.parse(it.yaml, named: "again.yaml", folder: "/") == it)
+  }
+
+  @Test func namesOfEveryShapeSurvive() throws {
+    var it = try GatewayConfiguration.parse(Fixtures.text("good/smallest.yaml"), named: "smallest.yaml", folder: "/etc/ceralacca")
+    for name in [
+      "no", "1.5", "1e3", "- x", "a: b", "a #b", "\"quoted\\", "'", "{", "~", "null", " x", "x ", "é€😀", ".5", "0x1F", "<<", "=", "%x",
+      "@x", "a,b",
+    ] {
+      it.provider.name = name
+      #expect(try GatewayConfiguration.parse(it.yaml, named: "again.yaml", folder: "/") == it)
+    }
+  }
+
+  /// A new bound is either in the table or kept out of the file on purpose.
+  @Test func theTableNamesEachBoundOnce() {
+    #expect(Set(LimitKey.all.map(\.name)).count == LimitKey.all.count)
+    #expect(Set(LimitKey.all.map { $0.bound as WritableKeyPath<Limits, Int> }).count == LimitKey.all.count)
+    let usual = Limits()
+    for key in LimitKey.all {
+      let value = Double(usual[keyPath: key.bound]) / Double(key.unit.rawValue)
+      #expect(key.range.contains(value), "the default of \(key.name) is out of its range")
+    }
+  }
+}
