@@ -44,7 +44,10 @@ final class BodyIntake {
     if builder.count >= pieceBytes { handOver() }
   }
 
-  /// Octets of this body that are in memory.
+  /// Hands over what there is before a piece is full: memory is short.
+  func handOverEarly() { if builder.count >= 16_384 { handOver() } }
+
+  /// Gives what was gathered to the spool.
   private func handOver() {
     let chunk = builder.freeze()
     let index = slots.count
@@ -55,7 +58,9 @@ final class BodyIntake {
       counters.intakeBytesInMemory.subtract(chunk.count, ordering: .relaxed)
       switch completion {
       case .stored(let range): slots[index] = .stored(range)
-      case .failed(let reason): failure = reason
+      case .failed(let reason):
+        failure = reason
+        slots[index] = .memory(.empty)
       case .authentication, .signature, .committed, .mailbox: preconditionFailure("a piece's answer of another kind")
       }
       onProgress?()

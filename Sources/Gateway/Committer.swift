@@ -138,7 +138,7 @@ private final class CommitterDesk: Sendable {
       }
     }
     if !prepared.isEmpty, let reason = settle(prepared) { broken = reason }
-    if let broken { logger.critical("the spool failed; nothing is accepted until a restart: \(broken)") }
+    if let broken { logger.critical("storage failed; nothing is accepted until a restart: \(broken)") }
     return broken
   }
 
@@ -149,8 +149,14 @@ private final class CommitterDesk: Sendable {
       return "\(error)"
     }
     do { try ledger.commit(prepared.flatMap(\.changes)) } catch {
-      // The transaction was rolled back and the octets are garbage: nothing was promised, and the next one may succeed.
       logger.critical("the ledger refused a commit: \(error)")
+      if error.isFinal {
+        // The disk failed in the middle: the transaction may be durable all the same. Its octets stay, nothing more is promised, and
+        // the next start sees what is true.
+        for plan in prepared { plan.address.send(.failed("\(error)")) }
+        return "\(error)"
+      }
+      // The transaction was rolled back and the octets are garbage: nothing was promised, and the next one may succeed.
       fail(prepared, "\(error)")
       return nil
     }

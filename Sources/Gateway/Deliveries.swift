@@ -11,6 +11,8 @@ final class Deliveries {
   private var waiting: [String: PendingDelivery] = [:]
   private var due = DueHeap()
   private var underway: [String: PendingDelivery] = [:]
+  /// Fates that were heard and could not be made durable yet: they are told again, the message is not sent again.
+  private var unrecorded: [String: [RecipientFate]] = [:]
   private var relays: [String: RelayPool] = [:]
   private var draining = false
   private var stopped = false
@@ -64,10 +66,17 @@ final class Deliveries {
       // Nothing can be settled, so nothing is sent: a delivery that cannot be remembered would be made again and again.
       return hold(delivery)
     }
+    if let fates = unrecorded.removeValue(forKey: delivery.entry.id) {
+      underway[delivery.entry.id] = delivery
+      return attempted(delivery.entry.id, fates)
+    }
     let content: [Chunk]
     do { content = try delivery.entry.content.map { try lane.shared.spool.chunk($0) } } catch {
       lane.shared.logger.critical("a queued message cannot be read", metadata: ["entry": "\(delivery.entry.id)", "error": "\(error)"])
-      return hold(delivery)
+      // It counts as an attempt, so that the sender has a final word after 24 hours (RFC 6109 §2.2.2).
+      underway[delivery.entry.id] = delivery
+      let reason = "the stored message cannot be read: \(error)"
+      return attempted(delivery.entry.id, delivery.entry.recipients.map { RecipientFate(recipient: $0, outcome: .later(reason)) })
     }
     underway[delivery.entry.id] = delivery
     switch delivery.entry.route {
@@ -135,11 +144,13 @@ final class Deliveries {
   private func attempted(_ id: String, _ fates: [RecipientFate]) {
     // An attempt that was cut off by the end of the process is no attempt: the entry stays as it is, due.
     guard !stopped, let delivery = underway[id] else { return }
-    let run = DeliveryRun(lane: lane, delivery: delivery) { [weak self] entry in self?.finished(delivery, entry) }
+    let run = DeliveryRun(lane: lane, delivery: delivery) { [weak self] entry in
+      self?.finished(delivery, entry, fates)
+    }
     run.start(fates)
   }
 
-  private func finished(_ delivery: PendingDelivery, _ entry: QueueEntry) {
+  private func finished(_ delivery: PendingDelivery, _ entry: QueueEntry, _ fates: [RecipientFate]) {
     underway[entry.id] = nil
     defer { lane.checkDrained() }
     if entry.recipients.isEmpty {
@@ -147,6 +158,8 @@ final class Deliveries {
       lane.shared.committer.perform(.release(delivery.entry.content))
       return
     }
+    // The entry as it was: signing or the commit failed, nothing of this attempt is durable.
+    if entry.attempts == delivery.entry.attempts, fates.contains(where: \.isFinal) { unrecorded[entry.id] = fates }
     wait(PendingDelivery(entry: entry, transaction: delivery.transaction, recovered: true))
   }
 
@@ -167,10 +180,13 @@ final class Deliveries {
       if let delivery = waiting.removeValue(forKey: id) {
         met.append(id)
         underway[id] = delivery
+        // What a next hop has said already goes before the operator's word.
+        let heard = (unrecorded.removeValue(forKey: id) ?? []).filter(\.isFinal)
+        let removed = RecipientFate.Outcome.failed(.removed, text: "removed from the queue by the operator")
         attempted(
           id,
-          delivery.entry.recipients.map {
-            RecipientFate(recipient: $0, outcome: .failed(.removed, text: "removed from the queue by the operator"))
+          delivery.entry.recipients.map { recipient in
+            heard.first { $0.recipient == recipient } ?? RecipientFate(recipient: recipient, outcome: removed)
           })
       }
     }

@@ -137,11 +137,12 @@ public final class Gateway: Sendable {
   /// Does what the control socket was asked.
   func perform(_ request: ControlRequest, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
     switch request.verb {
-    case "retry": operate(.retry(request.entry), answer)
+    case "retry": operate(.retry(request.entry), named: request.entry, answer)
     case "drop":
       guard let entry = request.entry else { return answer(ControlAnswer(ok: false, message: "which entry?")) }
-      operate(.drop(entry), answer)
-    case "reload": answer(ControlAnswer(ok: true, message: reload()))
+      operate(.drop(entry), named: entry, answer)
+    // Not on the lane that asked: a large index takes seconds to read.
+    case "reload": WorkerThread(name: "reload") { answer(ControlAnswer(ok: true, message: self.reload())) }.detach()
     case "status":
       let counters = shared.counters
       answer(
@@ -159,11 +160,12 @@ public final class Gateway: Sendable {
     }
   }
 
-  private func operate(_ operation: QueueOperation, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
+  private func operate(_ operation: QueueOperation, named entry: String?, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
     let reply = ControlReply(lanes: inboxes.count) { met in
       answer(
         ControlAnswer(
-          ok: !met.isEmpty, message: met.isEmpty ? "no such entry is waiting (it may be under way, or done)" : "\(met.count) entries",
+          ok: !met.isEmpty || entry == nil,
+          message: met.isEmpty ? "no entry \(entry ?? "") is waiting (it may be under way, or done)" : "\(met.count) entries",
           entries: met))
     }
     for inbox in inboxes { inbox.send(.operate(operation, reply)) }
@@ -209,6 +211,6 @@ private func runLane(
     started.send(.failed("\(error)"))
     return
   }
-  lane.loop.run()
-  _ = control
+  // Callbacks of the loop look at both.
+  withExtendedLifetime((lane, control)) { lane.loop.run() }
 }

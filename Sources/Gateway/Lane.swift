@@ -46,6 +46,8 @@ final class Lane {
     }
   }
 
+  /// True once no new connections are taken and sessions are to end.
+  var isDraining: Bool { draining }
   /// Where other threads send this lane its messages.
   var inbox: Mailbox<LaneMessage> { mailbox }
 

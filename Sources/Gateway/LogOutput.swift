@@ -42,7 +42,8 @@ public struct LogOutput: LogHandler {
       encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
       line = String(decoding: (try? encoder.encode(object)) ?? Data(), as: UTF8.self) + "\n"
     }
-    FileHandle.standardError.write(Data(line.utf8))
+    // A log that cannot be written must not take the gateway with it.
+    try? FileHandle.standardError.write(contentsOf: Data(line.utf8))
   }
 }
 

@@ -16,6 +16,8 @@ final class RelayConnection {
   private var deadline: Deadline?
   private var isReady = false
   private var ended = false
+  /// True from STARTTLS until the handshake is through.
+  private var isSecuring = false
   /// True when the next hop said something since the present job began.
   private var hasAnswered = false
   private var sending: BodySending?
@@ -32,7 +34,10 @@ final class RelayConnection {
     self.lane = lane
     self.pool = pool
     hop = pool.hop
-    smtp = SMTPClient(profile: pool.hop.profile)
+    var profile = pool.hop.profile
+    // RFC 7435: opportunistic TLS that cannot be had is better none than no delivery.
+    if pool.avoidsTLS { profile.tls = .never }
+    smtp = SMTPClient(profile: profile)
   }
 
   func open() {
@@ -61,6 +66,7 @@ final class RelayConnection {
     }
     connection.onEnd = { [unowned self] reason in self.broken(reason) }
     connection.onSecure = { [unowned self] in
+      self.isSecuring = false
       self.smtp.tlsEstablished()
       self.drive()
     }
@@ -75,7 +81,7 @@ final class RelayConnection {
 
   /// There is work again for this idle connection.
   func wake() {
-    if takeJob() { drive() }
+    if !ended, job == nil, takeJob() { drive() }
   }
 
   func close() {
@@ -125,6 +131,7 @@ final class RelayConnection {
   }
 
   private func beginTLS() {
+    isSecuring = true
     guard let context = hop.tls, let connection else { return broken("TLS is wanted but not configured") }
     do {
       connection.secure(with: try TLSPipe(context: context, serverName: hop.serverName), asClient: true)
@@ -164,6 +171,8 @@ final class RelayConnection {
       if let failure { return broken(failure) }
       if isLast {
         smtp.bodySent(atLineStart: body.atLineStart)
+        // RFC 5321 §4.5.3.2.6: 10 minutes, or the next hop takes the message while we give it up and send it again.
+        deadline?.renew(afterSeconds: max(600, lane.shared.limits.delivery.replyTimeoutSeconds))
         drive()
       } else {
         pump()
@@ -200,8 +209,26 @@ final class RelayConnection {
     if let open = job {
       job = nil
       // A kept connection that the next hop had closed meanwhile: nothing of this message was heard, so a new one is tried at once.
-      if isReady, !hasAnswered, open.mayTryAnew() { pool.putBack(open) } else { open.postpone(reason) }
+      if isReady, !hasAnswered, open.mayTryAnew() { pool.putBack(open) } else { settle(open, reason) }
     }
+    if isSecuring, hop.profile.tls == .opportunistic, hop.profile.credentials == nil { pool.avoidsTLS = true }
     pool.ended(self, neverReady: isReady ? nil : reason)
+  }
+
+  /// What the next hop has said about recipients holds, whatever broke after it (RFC 2033 §4.2); the rest is tried again.
+  private func settle(_ open: RelayJob, _ reason: String) {
+    smtp.disconnect(.abandoned(reason))
+    while true {
+      switch smtp.next() {
+      case .finished(let outcomes):
+        return open.finish(
+          outcomes.map { outcome in
+            if case .transient = outcome.verdict { return RecipientFate(recipient: outcome.recipient, outcome: .later(reason)) }
+            return fate(outcome)
+          })
+      case .closed, .needInput, .idle: return open.postpone(reason)
+      case .send, .startTLS, .sendBody: continue
+      }
+    }
   }
 }

@@ -43,7 +43,9 @@ final class RelayJob {
 final class RelayPool {
   private unowned let lane: Lane
   let hop: NextHop
-  private var jobs: [RelayJob] = []
+  private var jobs: [RelayJob?] = []
+  /// True when the next hop offered STARTTLS and could not do it, on a route where TLS is only wished for.
+  var avoidsTLS = false
   private var head = 0
   private var connections: [ObjectIdentifier: RelayConnection] = [:]
   private var idle: [RelayConnection] = []
@@ -77,17 +79,19 @@ final class RelayPool {
   /// The next job for a connection that is free; nil puts it among the idle.
   func nextJob(for connection: RelayConnection) -> RelayJob? {
     guard head < jobs.count else {
-      idle.append(connection)
+      // Octets that are no whole reply bring an idle connection here again: it stands in the list once.
+      if !idle.contains(where: { $0 === connection }) { idle.append(connection) }
       return nil
     }
-    defer {
-      head += 1
-      if head > 1024, head * 2 > jobs.count {
-        jobs.removeFirst(head)
-        head = 0
-      }
+    let job = jobs[head]
+    // A job that was given out must not keep its body mapped from here.
+    jobs[head] = nil
+    head += 1
+    if head == jobs.count || (head > 1024 && head * 2 > jobs.count) {
+      jobs.removeFirst(head)
+      head = 0
     }
-    return jobs[head]
+    return job
   }
 
   /// A connection ended. When it never came about, the jobs that wait are postponed: the next hop is not there, and trying each
@@ -97,7 +101,7 @@ final class RelayPool {
     idle.removeAll { $0 === connection }
     guard !closed else { return }
     if let reason {
-      let postponed = jobs[head...]
+      let postponed = jobs[head...].compactMap { $0 }
       jobs = []
       head = 0
       for job in postponed { job.postpone(reason) }
@@ -111,7 +115,7 @@ final class RelayPool {
     for connection in connections.values { connection.close() }
     connections = [:]
     idle = []
-    let postponed = jobs[head...]
+    let postponed = jobs[head...].compactMap { $0 }
     jobs = []
     head = 0
     for job in postponed { job.postpone("the gateway is stopping") }

@@ -28,7 +28,9 @@ final class SubmissionRun {
         lane.sign(drafts, at: instant, original: content) { [self] result in
           switch result {
           case .success(let signatures): perform(journey.handle(.signed(signatures)))
-          case .failure(let failure): perform(journey.handle(.signingFailed(failure.reason)))
+          case .failure(let failure):
+            lane.shared.logger.error("a message was answered 451, it could not be signed: \(failure.reason)")
+            perform(journey.handle(.signingFailed(failure.reason)))
           }
         }
       case .commit(let plan):
@@ -51,7 +53,9 @@ final class SubmissionRun {
       guard let transaction else { return }
       log(transaction)
       lane.deliveries.dispatch(entries.map { PendingDelivery(entry: $0, transaction: transaction) })
-    case .failed(let reason): perform(journey.handle(.commitFailed(reason)))
+    case .failed(let reason):
+      lane.shared.logger.error("a message was answered 451, it could not be stored: \(reason)")
+      perform(journey.handle(.commitFailed(reason)))
     case .authentication, .stored, .signature, .mailbox: preconditionFailure("a commit's answer of another kind")
     }
   }

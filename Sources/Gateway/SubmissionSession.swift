@@ -58,7 +58,10 @@ final class SubmissionSession {
     connection.onOctets = { [unowned self] in self.arrived($0) }
     connection.onEnd = { [unowned self] reason in self.end(reason) }
     connection.onSecure = { [unowned self] in self.secured() }
-    sessionEnd = lane.loop.deadline(afterSeconds: shared.limits.connection.sessionSeconds) { [unowned self] in self.timeOut() }
+    sessionEnd = lane.loop.deadline(afterSeconds: shared.limits.connection.sessionSeconds) { [unowned self] in
+      // An answer that is due is given first: 421 in its place would have an accepted message sent again.
+      if self.holds.contains(.answer) { self.smtp.shutdown() } else { self.timeOut() }
+    }
     deadline = lane.loop.deadline(afterSeconds: shared.limits.connection.commandTimeoutSeconds) { [unowned self] in self.quiet() }
     connection.begin()
     if listener.implicitTLS { beginTLS() } else { smtp.greet() }
@@ -67,8 +70,13 @@ final class SubmissionSession {
 
   /// Ends the session politely: the gateway is stopping.
   func drain() {
-    guard body == nil, !holds.contains(.answer) else { return }
-    timeOut()
+    // 421 follows an answer that is due; a body that is arriving may end first.
+    if holds.contains(.answer) { return smtp.shutdown() }
+    guard body == nil else { return }
+    smtp.shutdown()
+    flush()
+    connection.closeAfterWrites()
+    end("draining")
   }
 
   private func end(_ reason: String) {
@@ -91,7 +99,11 @@ final class SubmissionSession {
   /// The deadline passed. A body that keeps coming, but too slowly, ends here as well.
   private func quiet() {
     if holds.contains(.answer) || holds.contains(.spool) {
-      renewDeadline()
+      // A deadline fires once: the next one is a new one.
+      let limits = shared.limits.connection
+      deadline = lane.loop.deadline(afterSeconds: body == nil ? limits.commandTimeoutSeconds : limits.bodyTimeoutSeconds) {
+        [unowned self] in self.quiet()
+      }
       return
     }
     timeOut()
@@ -255,11 +267,11 @@ final class SubmissionSession {
     body.walker.feed(octets)
     body.intake.append(octets)
     let limits = shared.limits
+    let isShort = shared.counters.intakeBytesInMemory.load(ordering: .relaxed) > limits.storage.intakeMemoryBytes
+    if isShort { body.intake.handOverEarly() }
     let underway = body.intake.bytesUnderway
     // Back-pressure: a sender is not read faster than the spool writes, and all bodies in memory together stay within their bound.
-    if underway > 4 * limits.storage.bodyPieceBytes
-      || (underway > 0 && shared.counters.intakeBytesInMemory.load(ordering: .relaxed) > limits.storage.intakeMemoryBytes)
-    {
+    if underway > 4 * limits.storage.bodyPieceBytes || (isShort && underway > 0) {
       holds.insert(.spool)
     }
     let milliseconds = lane.loop.now - body.beganAt
@@ -301,7 +313,13 @@ final class SubmissionSession {
       let ranges = content.storedRanges
       if !ranges.isEmpty { shared.committer.perform(.release(ranges)) }
     }
-    if body.intake.isSettled { give() } else { body.intake.onProgress = { if body.intake.isSettled { give() } } }
+    guard !body.intake.isSettled else { return give() }
+    body.intake.onProgress = {
+      guard body.intake.isSettled else { return }
+      // The closure holds the body, and the body the closure.
+      body.intake.onProgress = nil
+      give()
+    }
   }
 
   /// The message is complete: its journey begins.
@@ -310,7 +328,8 @@ final class SubmissionSession {
     self.body = nil
     if let reason = body.intake.failure {
       discard(body)
-      answer(Verdict(code: 451, enhanced: "4.3.0", text: "Message not stored, try again later (\(reason))"))
+      shared.logger.error("a body was answered 451: \(reason)", metadata: ["peer": "\(peer)"])
+      answer(Verdict(code: 451, enhanced: "4.3.0", text: "Message not stored, try again later"))
       return
     }
     let facts = body.walker.finish()
@@ -333,6 +352,7 @@ final class SubmissionSession {
       shared.counters.failed.add(1, ordering: .relaxed)
     }
     smtp.answer(Reply(verdict.code, verdict.enhanced, verdict.text))
+    if lane.isDraining { smtp.shutdown() }
     release(.answer)
   }
 }

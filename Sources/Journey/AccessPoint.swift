@@ -87,15 +87,15 @@ public struct SubmissionJourney: Sendable {
       precondition(signatures.count == work.drafts.count, "as many signatures as drafts")
       state = .committing(accepted: work.faults.isEmpty, pecID: work.facts.pecID)
       return [.commit(plan(work, signatures))]
-    case (.signing, .signingFailed(let reason)):
-      return fail("signing: \(reason)")
+    case (.signing, .signingFailed):
+      return fail()
     case (.committing(let accepted, let pecID), .committed):
       state = .done
       // The envelope points at the original for as long as it is queued; a notice never does (RFC 6109 §3.1.2).
       let word = accepted ? "Ok: accepted as \(pecID)" : "Ok: see the non-acceptance notice for \(pecID)"
       return [.reply(Verdict(code: 250, enhanced: "2.0.0", text: word)), .releaseOriginal, .finished]
-    case (.committing, .commitFailed(let reason)):
-      return fail("storage: \(reason)")
+    case (.committing, .commitFailed):
+      return fail()
     case (.expectingMessage, .signed), (.expectingMessage, .signingFailed), (.expectingMessage, .committed),
       (.expectingMessage, .commitFailed), (.signing, .received), (.signing, .committed), (.signing, .commitFailed),
       (.committing, .received), (.committing, .signed), (.committing, .signingFailed),
@@ -105,10 +105,10 @@ public struct SubmissionJourney: Sendable {
   }
 
   /// Nothing is durable, so nothing was promised: the client keeps the message and tries again (RFC 5321 §4.2.5).
-  private mutating func fail(_ reason: String) -> [Effect] {
+  private mutating func fail() -> [Effect] {
     state = .done
     return [
-      .reply(Verdict(code: 451, enhanced: "4.3.0", text: "Message not accepted, try again later (\(reason))")), .releaseOriginal,
+      .reply(Verdict(code: 451, enhanced: "4.3.0", text: "Message not accepted, try again later")), .releaseOriginal,
       .finished,
     ]
   }

@@ -16,6 +16,14 @@ public struct RecipientFate: Sendable, Equatable {
   public var recipient: String
   public var outcome: Outcome
 
+  /// True when there is nothing to try again.
+  public var isFinal: Bool {
+    switch outcome {
+    case .delivered, .failed: true
+    case .later: false
+    }
+  }
+
   /// Says what became of a recipient.
   public init(recipient: String, outcome: Outcome) {
     self.recipient = recipient
@@ -137,7 +145,8 @@ public struct DeliveryJourney: Sendable {
     if !next.recipients.isEmpty {
       next.attempts += 1
       next.lastError = lastError ?? "the attempt ended without a word"
-      next.dueAt = instant.unixSeconds + wait(random)
+      let end = entry.createdAt + Int64(point.limits.delivery.giveUpSeconds)
+      next.dueAt = max(instant.unixSeconds + 1, min(instant.unixSeconds + wait(random), end))
       work.changes.append(
         .postpone(entry: entry.id, dueAt: next.dueAt, attempts: next.attempts, lastError: next.lastError ?? ""))
     }
@@ -160,7 +169,13 @@ public struct DeliveryJourney: Sendable {
     return event
   }
 
+  /// An envelope's recipient is lost: his sender gets a signed notice. A notice's recipient is lost: that is logged.
   private func giveUp(_ recipient: String, _ cause: DeliveryFailure, text: String, at instant: Instant, _ work: inout Work) {
+    if cause == .removed {
+      var event = transaction.event(.dropped, about: recipient, at: instant, by: point.provider.name, made: [entry.messageID])
+      event.detail = text
+      work.changes.append(.event(event))
+    }
     guard entry.kind == .envelope else {
       var event = transaction.event(.noticeDropped, about: recipient, at: instant, by: point.provider.name, made: [entry.messageID])
       event.detail = "\(cause.status) \(text)"

@@ -98,7 +98,8 @@ public final class Laboratory {
     let loopback = PeerList(["127.0.0.1", "::1"])
     var limits = Limits()
     // A laboratory is driven by one machine, and hard.
-    limits.connection.maximumConnectionsPerPeer = 20_000
+    limits.connection.maximumConnections = 15_000
+    limits.connection.maximumConnectionsPerPeer = 15_000
     return GatewayConfiguration(
       hostname: "mx.alfa.test",
       provider: ProviderSettings(

@@ -124,7 +124,7 @@ final class WorldSink {
         case .startTLS, .hangUp:
           flush()
           stream.closeAfterWrites()
-          end()
+          sink.ended(self)
           return octets.count
         }
       }

@@ -107,7 +107,7 @@ public enum QueueCommands {
 
   /// Has an entry, or all, tried now.
   public static func retry(_ id: String?, configurationFile: String, json: Bool, say: (String) -> Void) throws {
-    try ask(ControlRequest(verb: "retry", entry: id), configurationFile, json, say) { "tried now: \($0.joined(separator: ", "))" }
+    try ask(ControlRequest(verb: "retry", entry: id), configurationFile, json, say) { $0.isEmpty ? "nothing is waiting" : "tried now: \($0.joined(separator: ", "))" }
   }
 
   /// Gives an entry up.

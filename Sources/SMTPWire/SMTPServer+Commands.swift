@@ -16,7 +16,8 @@ extension SMTPServer {
   }
 
   private mutating func execute(_ line: [UInt8]) -> ServerEvent? {
-    let verb = Verb(line)
+    let trimmed = Command.trimmed(line)
+    let verb = Verb(trimmed)
     if let reply = lineFault(line, verb) {
       fault(reply)
       return verb == .bdat ? breakTransaction() : nil
@@ -25,7 +26,7 @@ extension SMTPServer {
       fault(Reply(500, "5.5.2", "Command not recognized"))
       return nil
     }
-    let command = CommandLine(line, limits: profile.limits)
+    let command = Command(trimmed, limits: profile.limits)
     if let refusal = policyRefusal(of: verb) { return verb == .bdat ? refuseChunk(command, refusal) : refuse(refusal) }
     return perform(verb, command)
   }
@@ -37,11 +38,11 @@ extension SMTPServer {
     let limit = isAuthentication ? profile.limits.authLineBytes : profile.limits.commandLineBytes
     // The reader stops keeping one octet before the limit, so a line that is too long for it is too long here.
     if line.count + 2 > limit { return Reply(500, isAuthentication ? "5.5.6" : "5.5.2", "Line too long") }
-    return CommandLine.octetFault(in: line, verb: verb)
+    return Command.octetFault(in: line, verb: verb)
   }
 
   /// The switch of the machine: every verb at every stage.
-  private mutating func perform(_ verb: Verb, _ command: CommandLine) -> ServerEvent? {
+  private mutating func perform(_ verb: Verb, _ command: Command) -> ServerEvent? {
     switch (stage, verb) {
     case (_, .ehlo), (_, .helo): return hello(command, extended: verb == .ehlo)
     case (_, .noop): return done(.ok)  // RFC 5321 §4.1.1.9: a parameter is ignored
@@ -132,7 +133,7 @@ extension SMTPServer {
 
   // MARK: The commands
 
-  private mutating func hello(_ command: CommandLine, extended: Bool) -> ServerEvent? {
+  private mutating func hello(_ command: Command, extended: Bool) -> ServerEvent? {
     switch command.clientName {
     case .refused(let reply): return refuse(reply)
     case .value(let name): heloName = name
@@ -163,26 +164,26 @@ extension SMTPServer {
     return lines
   }
 
-  private mutating func reset(_ command: CommandLine) -> ServerEvent? {
+  private mutating func reset(_ command: Command) -> ServerEvent? {
     guard command.isBare else { return refuse(Reply(501, "5.5.4", "Syntax: RSET")) }
     say(.ok)
     return clearTransaction()
   }
 
-  private mutating func quit(_ command: CommandLine) -> ServerEvent? {
+  private mutating func quit(_ command: Command) -> ServerEvent? {
     guard command.isBare else { return refuse(Reply(501, "5.5.4", "Syntax: QUIT")) }
     let event = clearTransaction()
     end(Reply(221, "2.0.0", "\(profile.hostname) closing connection"))
     return event
   }
 
-  private mutating func verify(_ command: CommandLine) -> ServerEvent? {
+  private mutating func verify(_ command: Command) -> ServerEvent? {
     if command.isBare { return refuse(Reply(501, "5.5.4", "Syntax: VRFY address")) }
     // RFC 5321 §3.5.3: who exists is nobody's business.
     return done(Reply(252, "2.0.0", "Cannot VRFY, but will accept the message and attempt delivery"))
   }
 
-  private mutating func mail(_ command: CommandLine) -> ServerEvent? {
+  private mutating func mail(_ command: Command) -> ServerEvent? {
     if messages >= profile.limits.maximumMessagesPerSession {
       end(Reply(421, "4.7.0", "\(profile.hostname) Too many messages in one session, closing connection"))
       return nil
@@ -191,14 +192,16 @@ extension SMTPServer {
     case .refused(let reply): return refuse(reply)
     case .value(var mail):
       mail.user = user
-      if user == nil, profile.trust == .trustedPeer(userFromMailFrom: true), !mail.path.isEmpty { mail.user = mail.path }
+      if user == nil, !forwarded.saysNoLogin, profile.trust == .trustedPeer(userFromMailFrom: true), !mail.path.isEmpty {
+        mail.user = mail.path
+      }
       declaredBytes = mail.declaredBytes
       phase = .awaiting(.mail)
       return .mail(mail)
     }
   }
 
-  private mutating func recipient(_ command: CommandLine) -> ServerEvent? {
+  private mutating func recipient(_ command: Command) -> ServerEvent? {
     switch command.recipient {
     case .refused(let reply): return refuse(reply)
     case .value(let recipient):
@@ -209,13 +212,13 @@ extension SMTPServer {
     }
   }
 
-  private mutating func data(_ command: CommandLine) -> ServerEvent? {
+  private mutating func data(_ command: Command) -> ServerEvent? {
     guard command.isBare else { return refuse(Reply(501, "5.5.4", "Syntax: DATA")) }
     phase = .awaiting(.data)
     return .bodyBegins(expectedBytes: declaredBytes)
   }
 
-  private mutating func startTLS(_ command: CommandLine) -> ServerEvent? {
+  private mutating func startTLS(_ command: Command) -> ServerEvent? {
     if isSecure { return refuse(Reply(503, "5.5.1", "TLS is active already")) }
     guard profile.offersStartTLS else { return refuse(Reply(502, "5.5.1", "STARTTLS is not available")) }
     // RFC 3207 §4: no parameters.
@@ -226,7 +229,7 @@ extension SMTPServer {
     return event
   }
 
-  private mutating func forward(_ command: CommandLine) -> ServerEvent? {
+  private mutating func forward(_ command: Command) -> ServerEvent? {
     guard profile.trustsPeer else { return refuse(Reply(502, "5.5.1", "Command not implemented")) }
     guard XClient.apply(command.words, to: &forwarded) else { return refuse(Reply(501, "5.5.4", "Bad XCLIENT parameter syntax")) }
     // Postfix XCLIENT_README: as on a new connection, but what XCLIENT said stays.
@@ -240,7 +243,7 @@ extension SMTPServer {
 
   // MARK: AUTH
 
-  private mutating func authenticate(_ command: CommandLine) -> ServerEvent? {
+  private mutating func authenticate(_ command: Command) -> ServerEvent? {
     guard profile.asksForAuthentication else { return refuse(Reply(502, "5.5.1", "AUTH is not available")) }
     // RFC 4954 §4, §6.
     guard isSecure else { return refuse(Reply(538, "5.7.11", "Encryption required: must issue a STARTTLS command first")) }
@@ -304,7 +307,7 @@ extension SMTPServer {
   // MARK: BDAT
 
   /// BDAT in a transaction with recipients (RFC 3030 §2).
-  private mutating func chunk(_ command: CommandLine) -> ServerEvent? {
+  private mutating func chunk(_ command: Command) -> ServerEvent? {
     guard profile.offersChunking else { return refuseChunk(command, Reply(502, "5.5.1", "BDAT is not available")) }
     guard let chunk = command.chunk else { return refuseChunkSyntax() }
     if let reply = chunkRefusal {
@@ -326,7 +329,7 @@ extension SMTPServer {
   }
 
   /// Refuses a BDAT whose turn it is not. Its octets come all the same (RFC 3030 §2) and are swallowed before the reply.
-  private mutating func refuseChunk(_ command: CommandLine, _ reply: Reply) -> ServerEvent? {
+  private mutating func refuseChunk(_ command: Command, _ reply: Reply) -> ServerEvent? {
     guard let chunk = command.chunk else { return refuseChunkSyntax() }
     phase = .swallowingChunk(remaining: chunk.size, Refusal(reply: reply, isFault: true), next: stage)
     return nil
@@ -338,7 +341,7 @@ extension SMTPServer {
   }
 
   /// Refuses a BDAT, and with it the message.
-  mutating func refuse(_ chunk: CommandLine.Chunk, with refusal: Refusal) {
+  mutating func refuse(_ chunk: Command.Chunk, with refusal: Refusal) {
     phase = .swallowingChunk(remaining: chunk.size, refusal, next: chunk.isLast ? .greeted : .broken)
   }
 }

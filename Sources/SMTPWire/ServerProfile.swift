@@ -144,6 +144,8 @@ public struct ForwardedClient: Sendable, Equatable {
   public var helo: String?
   /// The SASL login name of the user.
   public var login: String?
+  /// True when the peer said that there is no login: then nobody speaks in anybody's name.
+  public var saysNoLogin = false
   public var destinationAddress: String?
   public var destinationPort: Int?
   public init() {}

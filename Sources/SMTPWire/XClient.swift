@@ -59,6 +59,7 @@ enum XClient {
     case "login":
       if value == "" { return false }
       client.login = value
+      client.saysNoLogin = isMissing
     case "proto":
       guard let value, ASCII.equal(value, "SMTP") || ASCII.equal(value, "ESMTP") else { return false }
       client.proto = value.uppercased()
@@ -90,7 +91,7 @@ enum XClient {
   private static func setPort(_ value: String?, _ key: WritableKeyPath<ForwardedClient, Int?>, in client: inout ForwardedClient) -> Bool {
     client[keyPath: key] = nil
     guard let value else { return true }
-    guard let port = CommandLine.number(value.utf8), port <= 65_535 else { return false }
+    guard let port = Command.number(value.utf8), port <= 65_535 else { return false }
     client[keyPath: key] = port
     return true
   }

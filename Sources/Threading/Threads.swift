@@ -32,6 +32,9 @@ public struct WorkerThread: Sendable {
     handle = made
   }
 
+  /// Lets the thread end by itself; `join` must not be called then.
+  public func detach() { pthread_detach(handle) }
+
   /// Waits for the thread to end. Call it once.
   public func join() { _ = pthread_join(handle, nil) }
 }

@@ -6,7 +6,7 @@ import Operations
 /// How a command ends: lines on standard output, an error on standard error, an exit code of sysexits.h.
 enum Outcome {
   /// Writes a line to standard output at once, so that a reader of a pipe sees it.
-  static func say(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
+  static func say(_ line: String) { try? FileHandle.standardOutput.write(contentsOf: Data((line + "\n").utf8)) }
 
   /// Runs `body`; a `CommandFailure` becomes its words and its exit code.
   static func of(_ body: () throws -> Void) throws {
@@ -20,5 +20,5 @@ enum Outcome {
     }
   }
 
-  private static func complain(_ words: String) { FileHandle.standardError.write(Data("ceralacca: \(words)\n".utf8)) }
+  private static func complain(_ words: String) { try? FileHandle.standardError.write(contentsOf: Data("ceralacca: \(words)\n".utf8)) }
 }
