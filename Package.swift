@@ -91,6 +91,9 @@ let package = Package(
     .executableTarget(
       name: "ceralacca", dependencies: ["Octets", "Laboratory", "Operations", argumentParser],
       swiftSettings: strict),
+
+    // Tests, a target for each room.
+    tests("HouseTests", []),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
