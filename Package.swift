@@ -96,6 +96,7 @@ let package = Package(
     tests("HouseTests", []),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
+    tests("MIMEStreamTests", ["MIMEStream", "Octets", "Limits"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
     tests("JourneyTests", ["Journey", "PEC", "MIMEStream", "Octets", "Limits"]),
     tests("EventLoopTests", ["EventLoop", "Octets"]),

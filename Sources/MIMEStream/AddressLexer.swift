@@ -222,7 +222,7 @@ struct AddressLexer {
         skipComments()
         return out
       case UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: ","), UInt8(ascii: ";"), UInt8(ascii: "["), UInt8(ascii: "\\"):
-        note("a domain literal without its end", at: cursor)
+        note("a domain literal without its end", at: tokenStart)
         return nil
       case 9, 10, 13, 32: cursor += 1
       default:
@@ -232,7 +232,7 @@ struct AddressLexer {
         cursor += 1
       }
     }
-    note("a domain literal without its end", at: cursor)
+    note("a domain literal without its end", at: tokenStart)
     return nil
   }
 

@@ -12,6 +12,7 @@ struct AddressParser {
   private var inGroup = false
   private var afterGroup = false
   private var isFull = false
+  private var firstFault: AddressFault?
 
   /// What was read of the element at the cursor.
   private struct Element {
@@ -40,18 +41,19 @@ struct AddressParser {
     }
     finishElement()
     if inGroup && !isFull { fault("a group without its closing semicolon") }
-    if let first = lexer.fault { merge(first) }
+    // At the same place the fault of spelling says more.
+    if let spelling = lexer.fault, firstFault.map({ spelling.at <= $0.at }) ?? true { tell(spelling) }
     if list.mailboxes.isEmpty && !list.hasGroups && list.fault == nil { fault("no address") }
     return list
   }
 
-  private mutating func fault(_ text: String) { merge(AddressFault(text: text, at: lexer.tokenStart)) }
+  /// The fault that stands first in the value is the one to tell; the text of another is not even made.
+  private mutating func fault(_ text: @autoclosure () -> String) {
+    if let known = firstFault, known.at <= lexer.tokenStart { return }
+    tell(AddressFault(text: text(), at: lexer.tokenStart))
+  }
 
-  private var firstFault: AddressFault?
-
-  /// The fault that stands first in the value is the one to tell.
-  private mutating func merge(_ fault: AddressFault) {
-    if let known = firstFault, known.at <= fault.at { return }
+  private mutating func tell(_ fault: AddressFault) {
     firstFault = fault
     list.fault = "\(fault.text) (octet \(fault.at + 1))"
   }
@@ -171,7 +173,8 @@ struct AddressParser {
   private mutating func add(local: [UInt8], domain: [UInt8], name: String?) {
     element.isDone = true
     guard list.mailboxes.count < limit else {
-      fault("more than \(limit) addresses")
+      let most = limit
+      fault("more than \(most) addresses")
       isFull = true
       return
     }
@@ -203,7 +206,8 @@ struct AddressParser {
       if !text.isEmpty { list.mailboxes[index].displayName = text }
     }
     if !element.isDone && !element.phrase.isEmpty {
-      fault("no domain after \"\(AddressParser.excerpt(element.phrase))\"")
+      let phrase = element.phrase
+      fault("no domain after \"\(AddressParser.excerpt(phrase))\"")
     } else if !element.isDone && element.runs > 0 {
       fault("an empty name without an address")
     }

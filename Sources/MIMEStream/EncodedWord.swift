@@ -31,6 +31,9 @@ struct EncodedWordDecoder {
   /// Octets of encoded words side by side in one character set, not converted yet.
   private var pending: (charset: String, payload: [UInt8])?
   private var knownCharsets: [String: Bool] = [:]
+  /// Whether the value begins, and whether it ends, with an encoded word; known after `run`.
+  private(set) var beginsWithWord = false
+  private(set) var endsWithWord = false
 
   /// Different names of character sets that are tried in one value: looking one up may read a file.
   private static let charsetLookups = 16
@@ -72,9 +75,11 @@ struct EncodedWordDecoder {
         flush()
         pending = (word.charset, word.payload)
       }
+      if at == 0 { beginsWithWord = true }
       at = word.end
       textStart = at
     }
+    endsWithWord = textStart > 0 && textStart == bytes.count
     flush()
     out += HeaderText.guessed(Array(bytes[textStart...]))
     return out

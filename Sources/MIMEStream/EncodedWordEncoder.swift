@@ -5,9 +5,6 @@ struct HeaderPiece: Equatable {
   /// Spaces and tabs before the piece; empty only where it stands first.
   var space: [UInt8]
   var text: [UInt8]
-
-  /// True for what looks like an encoded word.
-  var isEncodedWord: Bool { text.count > 7 && text.starts(with: "=?".utf8) && text.suffix(2).elementsEqual("?=".utf8) }
 }
 
 /// Puts pieces into lines of about 76 characters (RFC 5322 §2.1.1).
@@ -52,25 +49,28 @@ enum EncodedWordEncoder {
   /// The pieces of a text: ASCII words as they are, runs of others encoded with the spaces between them.
   static func pieces(of text: String, column: Int) -> [HeaderPiece] {
     var out: [HeaderPiece] = []
-    var run: (space: [UInt8], text: String)?
+    var run = ""
+    var runSpace: [UInt8] = []
     func encodeRun() {
-      guard let open = run else { return }
-      run = nil
+      guard !run.isEmpty else { return }
       let room = out.isEmpty ? FoldedLine.width - column : wordBytes
-      for (index, word) in words(of: open.text, room: room).enumerated() {
-        out.append(HeaderPiece(space: index == 0 ? open.space : [32], text: word))
+      for (index, word) in words(of: run, room: room).enumerated() {
+        out.append(HeaderPiece(space: index == 0 ? runSpace : [32], text: word))
       }
+      run = ""
     }
     for part in parts(of: HeaderText.spaced(text)) {
       if !part.mustEncode {
         encodeRun()
         out.append(HeaderPiece(space: Array(part.space.utf8), text: Array(part.word.utf8)))
-      } else if let open = run {
-        run = (open.space, open.text + part.space + part.word)
-      } else if out.isEmpty {
-        run = ([], part.space + part.word)
+      } else if run.isEmpty && !out.isEmpty {
+        runSpace = Array(part.space.utf8)
+        run = part.word
       } else {
-        run = (Array(part.space.utf8), part.word)
+        // Inside of a run, and at the start of the text, the space is a part of what is encoded.
+        if run.isEmpty { runSpace = [] }
+        run += part.space
+        run += part.word
       }
     }
     encodeRun()

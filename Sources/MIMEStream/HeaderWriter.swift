@@ -27,18 +27,18 @@ public struct HeaderWriter: Sendable {
     var line = begin(name)
     var clean: [UInt8] = []
     for byte in rawValue where byte > 31 && byte != 127 || byte == 9 { clean.append(byte == 9 ? 32 : byte) }
-    let lead = HeaderWriter.pieces(of: Array(prefix.utf8))
+    var lead = HeaderWriter.pieces(of: Array(prefix.utf8))
     var received = HeaderWriter.pieces(of: clean)
-    if !received.isEmpty, !lead.isEmpty { received[0].space = prefix.last == " " ? [32] : [] }
-    if received.isEmpty == false, prefix.last != " ", let last = lead.last {
-      // No space between prefix and value: one word.
-      received[0].text = last.text + received[0].text
-      received[0].space = last.space
-      for piece in lead.dropLast() { line.put(piece) }
-    } else {
-      for piece in lead { line.put(piece) }
+    if !received.isEmpty, let last = lead.last {
+      if prefix.last == " " {
+        received[0].space = [32]
+      } else {
+        // No space between prefix and value: they are one word.
+        received[0] = HeaderPiece(space: last.space, text: last.text + received[0].text)
+        lead.removeLast()
+      }
     }
-    for piece in HeaderWriter.encodedWhereNeeded(received) { line.put(piece) }
+    for piece in lead + HeaderWriter.encodedWhereNeeded(received) { line.put(piece) }
     end(line)
   }
 
@@ -120,15 +120,23 @@ public struct HeaderWriter: Sendable {
         run += received[at].space + received[at].text
         at += 1
       }
-      // Space between two encoded words is not shown (RFC 2047 §6.2): where the sender's text had one, it moves inside.
-      let text = EncodedWord.decode(run)
-      let before = first > 0 && received[first - 1].isEncodedWord && !received[first].isEncodedWord ? " " : ""
-      let after = at < received.count && received[at].isEncodedWord && !received[at - 1].isEncodedWord ? " " : ""
+      // Space between two encoded words is not shown (RFC 2047 §6.2): where the sender's text showed one, it moves inside.
+      var decoder = EncodedWordDecoder(run)
+      let text = HeaderText.spaced(decoder.run())
+      let before = first > 0 && edges(received[first - 1]).ends && !decoder.beginsWithWord ? " " : ""
+      let after = at < received.count && edges(received[at]).begins && !decoder.endsWithWord ? " " : ""
       for (index, word) in EncodedWordEncoder.words(of: before + text + after, room: FoldedLine.width).enumerated() {
         out.append(HeaderPiece(space: index == 0 ? received[first].space : [32], text: word))
       }
     }
     return out
+  }
+
+  /// Whether a piece begins, and whether it ends, with an encoded word.
+  private static func edges(_ piece: HeaderPiece) -> (begins: Bool, ends: Bool) {
+    var decoder = EncodedWordDecoder(piece.text)
+    _ = decoder.run()
+    return (decoder.beginsWithWord, decoder.endsWithWord)
   }
 
   private static func mustEncode(_ piece: HeaderPiece) -> Bool {

@@ -111,7 +111,7 @@ struct MIMEFieldScanner {
         if peek == UInt8(ascii: "(") || startsParameter() { break }
         if byte != 13 && byte != 10 { pending.append(byte) }
         pending += bytes[(before + 1)..<at].filter { $0 != 13 && $0 != 10 }
-        malformed = peek != nil && peek != UInt8(ascii: ";") ? true : malformed
+        if let next = peek, next != UInt8(ascii: ";") { malformed = true }
         continue
       }
       out += pending

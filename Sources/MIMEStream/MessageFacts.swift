@@ -2,6 +2,7 @@
 public struct MessageFlags: OptionSet, Sendable {
   public let rawValue: UInt32
 
+  /// Flags from their bits.
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
   /// A header line without a colon, with a name that RFC 5322 §2.2 does not allow, or a fold before the first field; an mbox "From " line too.

@@ -5,7 +5,7 @@ import Octets
 ///
 /// Memory is the header up to its limit and the table of parts; the body passes by. The result does not depend on the pieces.
 /// Lines are found by the C library, one call for a line at the most; only those that begin with "--" are looked into.
-public struct MessageWalker {
+public struct MessageWalker: Sendable {
   /// What is known about the line at the cursor.
   private enum LineHead {
     /// So far it is a beginning of "--": empty, or one hyphen.
@@ -160,17 +160,11 @@ extension MessageWalker {
     return at
   }
 
-  /// A line `start..<end` of the piece that begins with a hyphen.
+  /// A line `start..<end` of the piece that begins with a hyphen, and perhaps with two.
   private mutating func wholeLine(_ bytes: Span<UInt8>, _ start: Int, _ end: Int, next: Int) {
-    guard end - start >= 2, bytes[start + 1] == MessageWalker.hyphen, end - start <= MessageWalker.heldBytes else {
-      // One that is too long to be kept whole is judged as a gathered one is.
-      if end - start >= 2, bytes[start + 1] == MessageWalker.hyphen {
-        dashLine(
-          bytes.extracting((start + 2)..<(start + MessageWalker.heldBytes)), isCut: true, start: position + start, next: position + next)
-      }
-      return
-    }
-    dashLine(bytes.extracting((start + 2)..<end), isCut: false, start: position + start, next: position + next)
+    guard end - start >= 2, bytes[start + 1] == MessageWalker.hyphen else { return }
+    let kept = min(end, start + MessageWalker.heldBytes)
+    dashLine(bytes.extracting((start + 2)..<kept), isCut: kept < end, start: position + start, next: position + next)
   }
 
   private mutating func endLine(isHeader: Bool, contentEnd: Int, next: Int, lineBreak: Int) {

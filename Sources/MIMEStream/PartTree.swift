@@ -248,14 +248,14 @@ extension PartTree {
       if value.value.isEmpty || value.value.utf8.count > 64 {
         flags.insert(.malformedContentHeader)
       } else {
-        parts[index].transferEncoding = kept(value.value) ?? "7bit"
+        parts[index].transferEncoding = value.value
       }
     }
     if let field = facts.first(named: "content-type") { describeType(index, MIMEFieldValue.parse(facts.value(of: field))) }
     if let field = facts.first(named: "content-disposition") {
       let value = MIMEFieldValue.parse(facts.value(of: field))
       if value.isMalformed { flags.insert(.malformedContentHeader) }
-      if !value.value.isEmpty, value.value.utf8.count <= 64 { parts[index].disposition = kept(value.value) }
+      if !value.value.isEmpty, value.value.utf8.count <= 64 { parts[index].disposition = value.value }
       if let name = value["filename"], !name.isEmpty { parts[index].filename = kept(name) }
     }
     if parts[index].filename == nil, let name = parts[index].name, !name.isEmpty { parts[index].filename = kept(name) }
@@ -268,12 +268,12 @@ extension PartTree {
 
   private mutating func describeType(_ index: Int, _ value: MIMEFieldValue) {
     let halves = value.value.split(separator: "/", omittingEmptySubsequences: false)
-    guard halves.count == 2, !halves[0].isEmpty, !halves[1].isEmpty, value.value.utf8.count <= 255, let type = kept(value.value) else {
+    guard halves.count == 2, !halves[0].isEmpty, !halves[1].isEmpty, value.value.utf8.count <= 255 else {
       // RFC 2045 §5.2: the default holds.
       flags.insert(.malformedContentHeader)
       return
     }
-    parts[index].type = type
+    parts[index].type = value.value
     if value.isMalformed { flags.insert(.malformedContentHeader) }
     if value.dropped { flags.insert(.parametersDropped) }
     for parameter in value.parameters where parameter.name != "boundary" {
