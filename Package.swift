@@ -97,6 +97,7 @@ let package = Package(
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("MIMEStreamTests", ["MIMEStream", "Octets", "Limits"]),
+    tests("SMTPWireTests", ["SMTPWire", "Octets", "Limits"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
     tests("JourneyTests", ["Journey", "PEC", "MIMEStream", "Octets", "Limits"]),
     tests("EventLoopTests", ["EventLoop", "Octets"]),

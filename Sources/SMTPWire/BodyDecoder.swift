@@ -96,23 +96,41 @@ struct BodyDecoder: Sendable {
         position = .lineStart
         at += 1
       case .inLine:
-        let lineEnd = Scan.first(13, in: input, from: at) ?? input.count
-        let feed = Scan.first(10, in: input, from: at) ?? input.count
-        let contentEnd = min(lineEnd, feed)
-        if contentEnd - at > BodyDecoder.lineLimit - lineBytes {
-          let excess = at + BodyDecoder.lineLimit - lineBytes
-          return Piece(range: start..<excess, next: excess, outcome: .fault(.lineTooLong))
-        }
-        lineBytes += contentEnd - at
-        at = contentEnd
-        if feed < lineEnd { return Piece(range: start..<feed, next: feed, outcome: .fault(.bareLineFeed)) }
-        if lineEnd < input.count {
-          at = lineEnd + 1
-          position = .afterCR
-        }
+        if let fault = content(input, &at) { return Piece(range: start..<at, next: at, outcome: .fault(fault)) }
       }
     }
     return Piece(range: start..<at, next: at, outcome: .more)
+  }
+
+  /// Passes over whole lines, up to a line that begins with a dot, to the last octets of the input, or to a fault at `at`.
+  private mutating func content(_ input: Span<UInt8>, _ at: inout Int) -> BodyFault? {
+    var room = BodyDecoder.lineLimit - lineBytes
+    while true {
+      let lineEnd = Scan.first(13, in: input, from: at) ?? input.count
+      let feed = Scan.first(10, in: input, from: at) ?? input.count
+      let contentEnd = min(lineEnd, feed)
+      if contentEnd - at > room {
+        at += room
+        return .lineTooLong
+      }
+      if feed < lineEnd {
+        at = feed
+        return .bareLineFeed
+      }
+      guard feed < input.count, feed == lineEnd + 1 else {
+        // No CR at all, or one with no LF behind it: the end of the input, or a fault that the next octet shows.
+        lineBytes = BodyDecoder.lineLimit - room + contentEnd - at
+        at = min(lineEnd + 1, input.count)
+        if lineEnd < input.count { position = .afterCR }
+        return nil
+      }
+      at = feed + 1
+      room = BodyDecoder.lineLimit
+      if at == input.count || isDotStuffed && input[at] == UInt8(ascii: ".") {
+        position = .lineStart
+        return nil
+      }
+    }
   }
 
   /// How much of CR LF . CR LF lies immediately before the next octet: where `Swallower` takes over.

@@ -1,5 +1,6 @@
 /// What a client machine is to a next hop: the same for all connections to it.
 public struct ClientProfile: Sendable {
+  /// The protocol that is spoken.
   public enum Kind: Sendable {
     case smtp
     /// RFC 2033: LHLO, and one reply for each recipient after the message.
@@ -19,6 +20,7 @@ public struct ClientProfile: Sendable {
   public struct Credentials: Sendable, Equatable {
     public var login: String
     public var password: String
+    /// A name and its password, in UTF-8.
     public init(login: String, password: String) {
       self.login = login
       self.password = password
@@ -37,6 +39,7 @@ public struct ClientProfile: Sendable {
   /// Whether CHUNKING is used when it is offered.
   public var usesChunking = true
 
+  /// A next hop; `startsSecure` for TLS from the first octet.
   public init(
     kind: Kind = .smtp, heloName: String, tls: TLSPolicy = .opportunistic, startsSecure: Bool = false, credentials: Credentials? = nil
   ) {
@@ -59,6 +62,7 @@ public struct DeliveryJob: Sendable, Equatable {
   /// True when any octet of the message is above 127.
   public var hasEightBit: Bool
 
+  /// A message; addresses as they stand in the envelope, without angle brackets.
   public init(sender: String, recipients: [String], bodyBytes: Int, hasEightBit: Bool = false) {
     self.sender = sender
     self.recipients = recipients
@@ -69,6 +73,7 @@ public struct DeliveryJob: Sendable, Equatable {
 
 /// What became of one recipient of a job.
 public struct RecipientOutcome: Sendable, Equatable {
+  /// Whether the message is there, may get there, or will not.
   public enum Verdict: Sendable, Equatable {
     /// The next hop has taken the responsibility.
     case delivered(Reply)
@@ -88,6 +93,12 @@ public struct RecipientOutcome: Sendable, Equatable {
   /// As in the job.
   public var recipient: String
   public var verdict: Verdict
+
+  /// An outcome; sessions make their own when no connection came about.
+  public init(recipient: String, verdict: Verdict) {
+    self.recipient = recipient
+    self.verdict = verdict
+  }
 }
 
 /// How a body is to be sent.

@@ -46,21 +46,32 @@ public struct Reply: Sendable, Equatable {
   /// A reply line with its CRLF must not be longer (RFC 5321 §4.5.3.1.5).
   static let lineBytes = 512
 
+  private static func isPrintable(_ byte: UInt8) -> Bool { byte >= 32 && byte < 127 }
+
+  private func writeCode(to out: inout [UInt8]) {
+    let digits = min(max(code, 0), 999)
+    out.append(UInt8(48 + digits / 100))
+    out.append(UInt8(48 + digits / 10 % 10))
+    out.append(UInt8(48 + digits % 10))
+  }
+
   /// Appends the octets on the wire to `out`. Whatever is not printable ASCII in a text goes as "?", so that no text can break
   /// out of its line; what is too long for a line is cut off.
   func write(to out: inout [UInt8]) {
     for (index, line) in lines.enumerated() {
       let start = out.count
-      out.append(contentsOf: "\(code)".utf8)
+      writeCode(to: &out)
       out.append(UInt8(ascii: index == lines.count - 1 ? " " : "-"))
       if let enhanced {
         // RFC 2034 §4: on every line of the reply.
         out.append(contentsOf: enhanced.utf8)
         out.append(UInt8(ascii: " "))
       }
-      for byte in line.utf8 {
-        if out.count - start >= Reply.lineBytes - 2 { break }
-        out.append(byte >= 32 && byte < 127 ? byte : UInt8(ascii: "?"))
+      let text = line.utf8.prefix(Reply.lineBytes - 2 - (out.count - start))
+      if text.allSatisfy(Reply.isPrintable) {
+        out.append(contentsOf: text)
+      } else {
+        out.append(contentsOf: text.map { Reply.isPrintable($0) ? $0 : UInt8(ascii: "?") })
       }
       out.append(13)
       out.append(10)

@@ -37,7 +37,7 @@ struct ReplyParser: Sendable {
   /// Takes one line: three digits, then nothing, or a space or hyphen and the text (RFC 5321 §4.2: `Reply-line`).
   private mutating func take(_ line: [UInt8]) -> Outcome {
     guard line.count >= 3, (50...53).contains(line[0]), (48...53).contains(line[1]), (48...57).contains(line[2]),
-      let number = CommandLine.number(line[0..<3])
+      let number = Command.number(line[0..<3])
     else { return .fault("no reply code") }
     let separator = line.count > 3 ? line[3] : 32
     guard separator == 32 || separator == UInt8(ascii: "-") else { return .fault("no reply code") }

@@ -266,7 +266,7 @@ extension SMTPClient.Extensions {
       case "STARTTLS": startTLS = true
       case "SIZE":
         size = true
-        sizeLimit = words.dropFirst().first.flatMap { CommandLine.number($0.utf8) } ?? 0
+        sizeLimit = words.dropFirst().first.flatMap { Command.number($0.utf8) } ?? 0
       case "AUTH": plain = plain || words.contains("PLAIN")
       case .none, .some: break
       }

@@ -19,7 +19,7 @@ extension SMTPServer {
   }
 
   /// Octets of a BDAT, and its end. nil to go on.
-  mutating func readChunk(_ input: Span<UInt8>, _ at: inout Int, _ chunk: CommandLine.Chunk, _ remaining: Int) -> ServerEvent? {
+  mutating func readChunk(_ input: Span<UInt8>, _ at: inout Int, _ chunk: Command.Chunk, _ remaining: Int) -> ServerEvent? {
     guard remaining > 0 else { return endChunk(chunk) }
     guard at < input.count else { return .needInput }
     let piece = decoder.scan(input, from: at, to: at + min(remaining, input.count - at))
@@ -36,7 +36,7 @@ extension SMTPServer {
     }
   }
 
-  private mutating func endChunk(_ chunk: CommandLine.Chunk) -> ServerEvent? {
+  private mutating func endChunk(_ chunk: Command.Chunk) -> ServerEvent? {
     guard chunk.isLast else {
       phase = .command
       say(Reply(250, "2.0.0", "\(chunk.size) octets received"))

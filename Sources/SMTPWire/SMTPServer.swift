@@ -69,7 +69,7 @@ public struct SMTPServer: Sendable {
     /// A body after DATA.
     case data
     /// Octets of a BDAT.
-    case chunk(CommandLine.Chunk, remaining: Int)
+    case chunk(Command.Chunk, remaining: Int)
     /// The rest of a refused DATA, and the reply to it.
     case swallowingData(Swallower, Refusal)
     /// The rest of a refused BDAT, the reply to it, and what follows.
@@ -85,7 +85,7 @@ public struct SMTPServer: Sendable {
   /// What an answer is due to.
   enum Question: Sendable {
     case authentication, mail, recipient, data, verdict
-    case chunk(CommandLine.Chunk)
+    case chunk(Command.Chunk)
   }
 
   /// A reply held back until the refused octets are through, and whether the client is to blame.

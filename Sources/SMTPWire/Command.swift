@@ -23,7 +23,7 @@ enum Verb: String, Sendable, CaseIterable {
 }
 
 /// One command line without its CRLF, and the readers of its arguments. What is wrong comes back as the reply to it.
-struct CommandLine {
+struct Command {
   /// An argument, or the refusal.
   enum Parsed<Value> {
     case value(Value)
@@ -41,13 +41,18 @@ struct CommandLine {
   private let arguments: Int
   private let limits: CommandLimits
 
-  init(_ line: [UInt8], limits: CommandLimits) {
-    var bytes = line
-    // RFC 5321 §4.1.1: trailing white space is tolerated.
-    while let last = bytes.last, last == 32 || last == 9 { bytes.removeLast() }
+  /// - Parameter bytes: the line without white space at its end.
+  init(_ bytes: [UInt8], limits: CommandLimits) {
     arguments = bytes.firstIndex(of: 32).map { $0 + 1 } ?? bytes.count
     self.bytes = bytes
     self.limits = limits
+  }
+
+  /// `line` without the white space at its end, which is tolerated (RFC 5321 §4.1.1).
+  static func trimmed(_ line: [UInt8]) -> [UInt8] {
+    var line = line
+    while let last = line.last, last == 32 || last == 9 { line.removeLast() }
+    return line
   }
 
   /// What is wrong with the octets of a command line of any kind, or nil.
@@ -73,7 +78,7 @@ struct CommandLine {
   /// that can be in no name are refused here.
   var clientName: Parsed<String> {
     let words = self.words
-    guard words.count == 1, words[0].count <= limits.domainBytes, words[0].allSatisfy(CommandLine.isNameOctet) else {
+    guard words.count == 1, words[0].count <= limits.domainBytes, words[0].allSatisfy(Command.isNameOctet) else {
       return .refused(Reply(501, "5.5.4", "Syntax: EHLO hostname"))
     }
     return .value(String(decoding: words[0], as: UTF8.self))
@@ -177,7 +182,7 @@ struct CommandLine {
           return Reply(501, "5.5.4", "Bad SIZE parameter")
         }
         // RFC 1870 §6.1 (3).
-        guard let size = CommandLine.number(digits), size <= profile.sizeLimitBytes else { return BodyFault.tooLarge.reply }
+        guard let size = Command.number(digits), size <= profile.sizeLimitBytes else { return BodyFault.tooLarge.reply }
         command.declaredBytes = size
       case "BODY" where profile.offersEightBit:
         switch parameter.value.map(ASCII.lowercased) {
@@ -199,7 +204,7 @@ struct CommandLine {
   /// `BDAT size [LAST]` (RFC 3030 §2); nil when it cannot be told how many octets follow.
   var chunk: Chunk? {
     let words = self.words
-    guard words.count == 1 || words.count == 2, let size = CommandLine.number(words[0]) else { return nil }
+    guard words.count == 1 || words.count == 2, let size = Command.number(words[0]) else { return nil }
     if words.count == 2, !ASCII.equal(words[1], "last".utf8) { return nil }
     return Chunk(size: size, isLast: words.count == 2)
   }
