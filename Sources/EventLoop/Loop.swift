@@ -158,7 +158,7 @@ public final class Loop {
     // then the loop's memory is left to it, because its thread will still write there.
     var naps = 0
     while unsafe uv_run(raw, UV_RUN_NOWAIT) != 0, naps < 2000 {
-      usleep(1000)
+      uv_sleep(1)
       naps += 1
     }
     phase = .closed

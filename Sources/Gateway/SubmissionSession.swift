@@ -256,7 +256,9 @@ final class SubmissionSession {
       pieceBytes: limits.storage.bodyPieceBytes, expectedBytes: declaredBytes ?? 16_384, counters: shared.counters, store: store)
     intake.onProgress = { [weak self] in self?.spoolProgressed() }
     body = Body(
-      intake: intake, walker: MessageWalker(limits: limits.message, watchedBoundaryPrefix: Composer.boundaryPrefix),
+      intake: intake,
+      // The protocol machine has refused bare CR and LF and long lines already.
+      walker: MessageWalker(limits: limits.message, watchedBoundaryPrefix: Composer.boundaryPrefix, checksLines: false),
       beganAt: lane.loop.now)
     smtp.answer(.startInput)
   }

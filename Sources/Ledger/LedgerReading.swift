@@ -47,6 +47,7 @@ public struct QueuePage: Sendable, Equatable {
 
 /// The fate of a transaction's recipient.
 public struct RecipientStatus: Sendable, Equatable {
+  /// How far it is.
   public enum State: String, Sendable, Codable {
     /// Nothing final is known yet.
     case open

@@ -17,6 +17,7 @@ public struct MaildirDelivery: Sendable {
   /// Looks for the message among those that a mail reader has moved to `cur`: needed when it may have been delivered before.
   public var checkExisting: Bool
 
+  /// A message for one mailbox.
   public init(address: String, uniqueName: String, content: [Chunk], returnPath: String?, checkExisting: Bool = true) {
     self.address = address
     self.uniqueName = uniqueName

@@ -107,7 +107,9 @@ public enum QueueCommands {
 
   /// Has an entry, or all, tried now.
   public static func retry(_ id: String?, configurationFile: String, json: Bool, say: (String) -> Void) throws {
-    try ask(ControlRequest(verb: "retry", entry: id), configurationFile, json, say) { $0.isEmpty ? "nothing is waiting" : "tried now: \($0.joined(separator: ", "))" }
+    try ask(ControlRequest(verb: "retry", entry: id), configurationFile, json, say) { entries in
+      entries.isEmpty ? "nothing is waiting" : "tried now: \(entries.joined(separator: ", "))"
+    }
   }
 
   /// Gives an entry up.

@@ -52,6 +52,7 @@ public struct CertificationData: Sendable, Equatable {
   /// `errore-esteso`.
   public var extendedError: String?
 
+  /// Data as they are given.
   public init(
     type: CertificationType, error: CertificationError, sender: String, recipients: [Recipient], replyTo: String, subject: String?,
     provider: String, instant: Instant, pecID: String, clientMessageID: String?, receiptType: ReceiptType? = nil, delivery: String? = nil,

@@ -7,6 +7,7 @@ public struct DeliveryFailure: Sendable, Equatable {
   /// Short description, Italian, without a full stop.
   public var italian: String
 
+  /// A failure in these words.
   public init(error: CertificationError, status: String, italian: String) {
     self.error = error
     self.status = status

@@ -30,6 +30,7 @@ public struct FormalFault: Sendable, Equatable {
   /// For log lines.
   public var english: String
 
+  /// A fault in both languages.
   public init(code: Code, italian: String, english: String) {
     self.code = code
     self.italian = italian

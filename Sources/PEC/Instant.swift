@@ -7,6 +7,7 @@ public struct Instant: Sendable, Hashable, Codable {
   /// Local (legal) time minus UTC, in seconds.
   public var utcOffsetSeconds: Int
 
+  /// An instant with the offset of legal time.
   public init(unixSeconds: Int64, utcOffsetSeconds: Int) {
     self.unixSeconds = unixSeconds
     self.utcOffsetSeconds = utcOffsetSeconds

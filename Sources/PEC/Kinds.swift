@@ -41,6 +41,7 @@ public struct Recipient: Sendable, Equatable, Codable {
   public var address: String
   public var recipientClass: RecipientClass
 
+  /// A recipient whose domain is of that class.
   public init(address: String, recipientClass: RecipientClass) {
     self.address = address
     self.recipientClass = recipientClass

@@ -9,6 +9,7 @@ public struct ProviderIdentity: Sendable, Equatable {
   /// Name of this machine in identifiers, so that two machines of a provider never make the same one.
   public var nodeName: String
 
+  /// A provider.
   public init(name: String, serviceAddress: String, mailDomain: String, nodeName: String) {
     self.name = name
     self.serviceAddress = serviceAddress

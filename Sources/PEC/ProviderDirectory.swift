@@ -20,6 +20,7 @@ public struct ProviderRecord: Sendable, Equatable {
   /// Where the provider publishes its own signed LDIF; a main record's only.
   public var ldifURL: String?
 
+  /// A record as it is given.
   public init(
     dn: String, line: Int, providerName: String, unit: String? = nil, certificateHashes: [String], certificates: [[UInt8]],
     mailReceipt: String, managedDomains: [String], ldifURL: String? = nil
@@ -38,6 +39,7 @@ public struct ProviderRecord: Sendable, Equatable {
 
 /// Something wrong in an index file, and what became of it.
 public struct IndexProblem: Sendable, Equatable, CustomStringConvertible {
+  /// What a problem cost.
   public enum Effect: String, Sendable {
     case recordSkipped = "record skipped"
     case valueSkipped = "value skipped"
@@ -53,6 +55,7 @@ public struct IndexProblem: Sendable, Equatable, CustomStringConvertible {
   public var reason: String
   public var effect: Effect
 
+  /// A problem at a line of the file.
   public init(line: Int, dn: String?, reason: String, effect: Effect) {
     self.line = line
     self.dn = dn

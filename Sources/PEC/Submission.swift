@@ -74,6 +74,7 @@ public struct TransactionFacts: Sendable, Equatable {
   /// Size of the original in octets.
   public var bytes: Int
 
+  /// Facts as they are given.
   public init(
     pecID: String, instant: Instant, sender: String, recipients: [Recipient], replyTo: String, subject: String?, rawSubject: [UInt8]?,
     clientMessageID: String?, receiptType: ReceiptType, bytes: Int

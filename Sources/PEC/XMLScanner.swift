@@ -4,6 +4,7 @@ public struct CertificationFault: Error, Sendable, Equatable, CustomStringConver
   public var offset: Int
   public var reason: String
 
+  /// A fault at an octet of the document.
   public init(offset: Int, reason: String) {
     self.offset = offset
     self.reason = reason

@@ -2,6 +2,7 @@ import PEC
 
 /// What came of loading the provider index.
 public struct IndexReport: Sendable, Equatable {
+  /// What was done with the file.
   public enum Outcome: Sendable, Equatable {
     /// The file's index holds now.
     case loaded
@@ -23,6 +24,7 @@ public struct IndexReport: Sendable, Equatable {
   /// Why the last good copy could not be written; nil when it was, or needed not be.
   public var copyFailure: String?
 
+  /// A report of one reading.
   public init(outcome: Outcome, recordCount: Int, domainCount: Int, problems: [IndexProblem], copyFailure: String? = nil) {
     self.outcome = outcome
     self.recordCount = recordCount

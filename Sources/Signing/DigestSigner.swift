@@ -60,6 +60,7 @@ public final class OpenSSLSigner: DigestSigner, @unchecked Sendable {
 
   deinit { unsafe EVP_PKEY_CTX_free(context) }
 
+  /// Signs each digest by PKCS#1 v1.5, in order.
   public func sign(batch: [[UInt8]]) throws -> [[UInt8]] {
     var signatures: [[UInt8]] = []
     signatures.reserveCapacity(batch.count)

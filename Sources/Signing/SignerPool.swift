@@ -15,6 +15,7 @@ public struct SigningJob: Sendable {
   /// result on.
   public var completion: @Sendable (Result<[UInt8], SigningError>) -> Void
 
+  /// A content to be signed.
   public init(
     token: UInt64, content: [Chunk], signingTime: Int64, completion: @escaping @Sendable (Result<[UInt8], SigningError>) -> Void
   ) {

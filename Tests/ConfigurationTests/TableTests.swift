@@ -180,11 +180,11 @@ import Testing
       "15:51: key 'routes[0].caFile': has no meaning where tls is opportunistic: no certificate is checked there; remove it, or write 'tls: required'"
     ),
     Slip(
-      "10026\" }", "10026\", user: x }",
+      "10026\" }", "10026\", tls: required, user: x }",
       "15:5: key 'routes[0].passwordFile': is missing; add it, for example 'passwordFile: next-hop.password'"),
     Slip(
       "10026\" }", "10026\", tls: never, user: x, passwordFile: y }",
-      "15:63: key 'routes[0].user': would send a password in the clear, as tls is never; write 'tls: required', or remove user and passwordFile"
+      "15:63: key 'routes[0].user': would send a password to whoever answers, as tls is never and no certificate is checked; write 'tls: required', or remove user and passwordFile"
     ),
     Slip(
       "routes:\n", "routes:\n  - { domains: [pec.beta.test, \"*\"], nextHop: \"h.test:25\" }\n",

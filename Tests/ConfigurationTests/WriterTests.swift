@@ -39,7 +39,7 @@ import Testing
         routes:
           - { domains: [pec.beta.test], nextHop: "mx.beta.test:25", tls: required, caFile: ca.pem }
           - { domains: [pec.gamma.test, pec.delta.test], nextHop: "[2001:db8::1]:2525", tls: never }
-          - { domains: ["*"], nextHop: "127.0.0.1:10026", tls: opportunistic, user: x, passwordFile: "y" }
+          - { domains: ["*"], nextHop: "127.0.0.1:10026", tls: required, user: x, passwordFile: "y" }
         limits:
           maximumMessageMegabytes: 100.5
           sizeTimesRecipientsMegabytes: none
