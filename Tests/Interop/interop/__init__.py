@@ -1,0 +1,1 @@
+"""What the interoperability tests stand on: processes, sockets, mailboxes, and readers of PEC messages of their own."""

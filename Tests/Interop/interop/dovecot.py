@@ -1,0 +1,94 @@
+"""A Dovecot of our own: LMTP on loopback, users from the gateway's passwd-file, Maildirs in a temporary folder. Started by root."""
+
+import os
+import pwd
+from pathlib import Path
+
+from .base import end, find, free_block, new_folder, poll, run, spawn, tail
+from .mailboxes import Folder
+from .wire import Wire
+
+_CONFIGURATION = """
+base_dir = {folder}/run
+log_path = {folder}/dovecot.log
+info_log_path = {folder}/dovecot.log
+protocols = lmtp
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+auth_failure_delay = 0
+first_valid_uid = 1
+mail_location = maildir:~/Maildir
+postmaster_address = postmaster@pec.alfa.test
+hostname = dovecot.example.test
+lmtp_save_to_detail_mailbox = no
+passdb {{
+  driver = passwd-file
+  args = username_format=%u {users}
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={folder}/mail/%u
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    address = 127.0.0.1
+    port = {port}
+  }}
+  unix_listener lmtp {{
+    mode = 0666
+  }}
+}}
+service stats {{
+  unix_listener stats-writer {{
+    mode = 0666
+  }}
+}}
+"""
+
+
+class Dovecot:
+    """`users`: the passwd-file that the gateway uses too. Dovecot's LMTP refuses who is not in it."""
+
+    def __init__(self, users: Path):
+        self.folder = new_folder("dovecot")
+        self.port = free_block(1)
+        owner = pwd.getpwnam("nobody")
+        for part in ("run", "mail"):
+            (self.folder / part).mkdir()
+        os.chown(self.folder / "mail", owner.pw_uid, owner.pw_gid)
+        # A copy that Dovecot's own user may read.
+        copy = self.folder / "users"
+        copy.write_bytes(users.read_bytes())
+        copy.chmod(0o644)
+        self.configuration = self.folder / "dovecot.conf"
+        self.configuration.write_text(
+            _CONFIGURATION.format(folder=self.folder, users=copy, uid=owner.pw_uid, gid=owner.pw_gid, port=self.port)
+        )
+        self.log = self.folder / "dovecot.log"
+        self.socket = self.folder / "run" / "lmtp"
+        self.process = None
+
+    def start(self) -> "Dovecot":
+        self.process = spawn([find("dovecot"), "-F", "-c", self.configuration], self.folder / "output.log")
+
+        def answers() -> bool:
+            try:
+                with Wire(self.port, seconds=5) as wire:
+                    return wire.greeting.code == 220
+            except (OSError, AssertionError):
+                return False
+
+        poll(answers, 30, lambda: f"Dovecot's LMTP on port {self.port}:\n{tail(self.log)}\n{tail(self.folder / 'output.log')}")
+        return self
+
+    def stop(self) -> None:
+        if self.process:
+            end(self.process)
+
+    def mailbox(self, address: str) -> Folder:
+        return Folder(self.folder / "mail" / address / "Maildir")
+
+    def knows(self, user: str, password: str) -> bool:
+        """Whether Dovecot itself accepts this user from the shared passwd-file."""
+        return run([find("doveadm"), "-c", self.configuration, "auth", "test", user, password]).returncode == 0
