@@ -156,7 +156,7 @@ final class GatewayParts {
       }
       let profile = ServerProfile(
         hostname: configuration.hostname, trust: trust, sizeLimitBytes: configuration.limits.message.maximumBytes,
-        limits: configuration.limits.command, startTLSAvailable: serverTLS != nil)
+        limits: configuration.limits.command, startTLSAvailable: settings.kind == .submission && serverTLS != nil)
       return ListenerPlan(
         address: settings.address, port: settings.port, profile: profile, implicitTLS: implicit, mayConnect: mayConnect)
     }

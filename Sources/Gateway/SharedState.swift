@@ -37,8 +37,8 @@ struct NextHop: Sendable {
 
 /// What all lanes look at: immutable, or made for many threads.
 final class SharedState: Sendable {
-  /// Name of the route that is our own LMTP server.
-  static let lmtpRoute = "lmtp"
+  /// Name of the route that is our own LMTP server; no domain can be called that.
+  static let lmtpRoute = ":lmtp"
 
   let accessPoint: AccessPoint
   let limits: Limits

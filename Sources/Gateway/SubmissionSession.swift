@@ -241,6 +241,8 @@ final class SubmissionSession {
     if lane.freeBytes < shared.limits.storage.minimumFreeBytes {
       return Reply(452, "4.3.1", "Insufficient system storage, try again later")
     }
+    // RFC 6109 §3.1.1: a null reverse path can never equal From, and a notice about it would have nowhere to go.
+    if command.path.isEmpty { return Reply(553, "5.7.1", "The null sender cannot submit: certified mail has a sender") }
     guard let user = command.user ?? smtp.user else { return Reply(530, "5.7.0", "Authentication required") }
     guard ASCII.equal(user, command.path) else { return Reply(553, "5.7.1", "Sender address rejected: not owned by user") }
     guard shared.accounts.exists(command.path) else { return Reply(553, "5.7.1", "Sender address rejected: no such user here") }

@@ -6,6 +6,7 @@ import Gateway
 import Limits
 import Logging
 import Octets
+import Operations
 
 /// A complete world on loopback: a provider with its keys, index, users and mailboxes, and a sink for everything else. For trying
 /// things and for tests; its keys and passwords are worth nothing.
@@ -143,12 +144,13 @@ public final class Laboratory {
   /// Prepares, starts, and runs until a signal says otherwise. Lines for people go to `say`.
   public static func run(directory: String, basePort: Int, logger: Logger, say: @escaping (String) -> Void) throws {
     let laboratory = Laboratory(directory: directory, basePort: basePort, logger: logger)
-    try laboratory.prepare()
     let loop = try Loop()
-    var watches: [SignalWatch] = []
-    for number in [SIGINT, SIGTERM] { watches.append(try loop.onSignal(number) { loop.stop() }) }
-    watches.append(try loop.onSignal(SIGHUP) { say(laboratory.reload()) })
-    try laboratory.start(on: loop)
+    do {
+      try laboratory.prepare()
+      for number in [SIGINT, SIGTERM] { try loop.onSignal(number) { loop.stop() } }
+      try loop.onSignal(SIGHUP) { say(laboratory.reload()) }
+      try laboratory.start(on: loop)
+    } catch { throw CommandFailure("the laboratory cannot start: \(error)", exitCode: 69) }
     say(laboratory.greeting)
     loop.run()
     laboratory.stop()

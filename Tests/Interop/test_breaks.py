@@ -1,6 +1,7 @@
 """Next hops that break off, babble, or answer by halves; a disk that takes no log: what was said holds, and the gateway lives on."""
 
 import os
+import shutil
 import subprocess
 
 from interop import compose, expect
@@ -87,6 +88,64 @@ class Breaks(NextHop):
         compose.receipt(gateway.mailbox(ANNA), sent)
         poll(lambda: sink.taken, 30, "the envelope in the sink")
         self.assertIsNone(process.poll())
+
+
+    def test_too_little_free_space(self):
+        """Below minimumFreeMegabytes MAIL is answered 452, before a body is sent for nothing."""
+        sink = Sink()
+        self.addCleanup(sink.stop)
+        gateway = self.gateway(sink.port, minimumFreeMegabytes=1048576)
+        with gateway.trusted() as session:
+            reply = session.command(f"MAIL FROM:<{ANNA}>")
+            self.assertEqual((reply.code, reply.enhanced), (452, "4.3.1"))
+            self.assertEqual(session.command("NOOP").code, 250)
+
+    def test_a_full_disk_under_spool_and_ledger(self):
+        """A disk that fills up: 4xx and nothing lost; room again: everything goes on. The disk is real, a small tmpfs."""
+        sink = Sink()
+        self.addCleanup(sink.stop)
+        gateway = Gateway(sink.port, lambda yaml: yaml.limits(minimumFreeMegabytes=0, segmentMegabytes=1, firstRetrySeconds=1, lastRetrySeconds=2))
+        data = gateway.folder / "alfa" / "data"
+        shutil.rmtree(data, ignore_errors=True)
+        data.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m,mode=700", "tmpfs", data], capture_output=True).returncode:
+            self.skipTest("needs the right to mount a tmpfs")
+        self.addCleanup(subprocess.run, ["umount", "-l", data])
+        gateway.start()
+        self.addCleanup(gateway.stop)
+        filler = data / "filler"
+        with open(filler, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError:
+                pass
+        taken, refused = [], None
+        for number in range(600):
+            sent = compose.simple(f"Disco pieno {number}", body=b"riga di testo\r\n" * 3000)
+            with gateway.trusted() as session:
+                session.command(f"MAIL FROM:<{ANNA}>")
+                session.command(f"RCPT TO:<{sent.recipients[0]}>")
+                reply = session.data(sent.octets)
+            if reply.code != 250:
+                refused = reply
+                break
+            taken.append(sent)
+        self.assertIsNotNone(refused, "the disk never filled up")
+        self.assertIn(refused.code, (451, 452), refused)
+        self.assertIsNone(gateway.process.poll())
+        filler.unlink()
+        after = compose.simple("Di nuovo spazio")
+
+        def accepted() -> bool:
+            with gateway.trusted() as session:
+                session.envelope(ANNA, after.recipients)
+                return session.data(after.octets).code == 250
+
+        poll(accepted, 60, "250 after the disk has room again")
+        for sent in taken + [after]:
+            self.assertEqual(len(gateway.mailbox(ANNA).wait(compose.belongs(sent, "accettazione"), 60)), 1)
+        poll(lambda: len({each.stored.message.data.pec_id for each in sink.taken}) == len(taken) + 1, 60, "all envelopes")
 
 
 # The parent's own tests are not run a second time.

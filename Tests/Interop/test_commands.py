@@ -375,7 +375,7 @@ class Queue(InteropTest):
 class Demo(InteropTest):
     def test_demo(self):
         self.need("openssl")
-        code, out, err = ceralacca("demo", seconds=180)
+        code, out, err = ceralacca("demo", "--dir", new_folder("demo") / "lab", seconds=180)
         self.assertEqual(code, 0, out[-3000:] + err[-3000:])
         for word in ("POSTA CERTIFICATA", "ACCETTAZIONE", "anna@pec.alfa.test", "openssl", "Bcc"):
             self.assertIn(word, out)

@@ -123,7 +123,7 @@ class Crowd(InteropTest):
     def setUp(self):
         self.sink = Sink()
         self.addCleanup(self.sink.stop)
-        self.gateway = Gateway(self.sink.port, lambda yaml: yaml.limits(connectionsPerPeer=20_000)).start()
+        self.gateway = Gateway(self.sink.port, lambda yaml: yaml.limits(connections=20_000, connectionsPerPeer=20_000)).start()
         self.addCleanup(self.gateway.stop)
 
     def test_ten_thousand_idle(self):
