@@ -193,9 +193,20 @@ public enum DotStuffing {
     var cuts: [Int] = []
     if atLineStart, body[0] == UInt8(ascii: ".") { cuts.append(0) }
     var at = 0
-    while let hit = Scan.first(needle, in: body, from: at) {
-      cuts.append(hit + 1)
-      at = hit + 2
+    // A dot is rarer than a line end in most bodies, and in base64 it never occurs: memchr for it is several times faster than
+    // memmem for LF and dot. In a body full of dots memmem is.
+    var idle = 0
+    while idle < 256 || idle * 32 < at, let hit = Scan.first(UInt8(ascii: "."), in: body, from: at) {
+      if hit > 0, body[hit - 1] == 10 { cuts.append(hit) } else { idle += 1 }
+      at = hit + 1
+    }
+    if idle >= 256, idle * 32 >= at {
+      // The octet before may be the LF of a pair that begins there.
+      at = max(0, at - 1)
+      while let hit = Scan.first(needle, in: body, from: at) {
+        cuts.append(hit + 1)
+        at = hit + 2
+      }
     }
     atLineStart = body[body.count - 1] == 10
     return cuts

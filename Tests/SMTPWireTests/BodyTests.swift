@@ -246,3 +246,32 @@ private struct Oracle {
     }
   }
 }
+
+@Suite struct DotStuffingTests {
+  /// What a loop over octets finds.
+  private func expected(_ body: [UInt8], _ atLineStart: Bool) -> [Int] {
+    body.indices.filter { body[$0] == UInt8(ascii: ".") && ($0 == 0 ? atLineStart : body[$0 - 1] == 10) }
+  }
+
+  private func cuts(_ body: [UInt8], _ atLineStart: Bool) -> [Int] {
+    var state = atLineStart
+    return DotStuffing.cuts(in: body.span, atLineStart: &state)
+  }
+
+  @Test func findsTheSameInBodiesOfFewAndOfManyDots() {
+    var seed: UInt64 = 7
+    func next(_ bound: UInt64) -> UInt64 {
+      seed = seed &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return (seed >> 33) % bound
+    }
+    for dots in [UInt64(1), 3, 40, 90, 99] {
+      for length in [0, 1, 2, 300, 5000, 40_000] {
+        let body = (0..<length).map { _ in next(100) < dots ? UInt8(ascii: ".") : next(4) == 0 ? 10 : UInt8(ascii: "a") }
+        for start in [true, false] { #expect(cuts(body, start) == expected(body, start)) }
+      }
+    }
+    // Many idle dots first, then the pair that counts right behind the last of them.
+    let tail: [UInt8] = [UInt8](repeating: UInt8(ascii: "."), count: 300) + [10] + Array("..\n.".utf8)
+    #expect(cuts(tail, false) == expected(tail, false))
+  }
+}
