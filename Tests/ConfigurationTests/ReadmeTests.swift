@@ -26,8 +26,8 @@ import Testing
     let rows = Self.rows(try Self.readme())
     let usual = Limits()
     for key in LimitKey.all { #expect(rows[key.name] == key.text(in: usual), "\(key.name)") }
-    let megabytes = try #require(usual.message.maximumBytesTimesRecipients) / LimitKey.Unit.megabytes.rawValue
-    #expect(rows[LimitKey.sizeTimesRecipients] == "\(megabytes)")
+    let megabytes = Double(try #require(usual.message.maximumBytesTimesRecipients)) / Double(LimitKey.Unit.megabytes.rawValue)
+    #expect(rows[LimitKey.sizeTimesRecipients] == LimitKey.text(megabytes))
   }
 
   @Test func everyKeyStandsThere() throws {
