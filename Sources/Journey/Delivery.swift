@@ -63,7 +63,7 @@ public struct DeliveryJourney: Sendable {
   private let point: AccessPoint
   /// Facts of the transaction the entry belongs to: notices are written from them.
   private let transaction: TransactionRecord
-  /// The entry as it stands: recipients whose fate is open, attempts, next due time. Nil recipients means: done.
+  /// The entry as it stands: recipients whose fate is open, attempts, next due time. No recipients: it is done.
   public private(set) var entry: QueueEntry
   private var next: QueueEntry
   private var state = State.expectingAttempt

@@ -40,8 +40,9 @@ struct SimulatedLife {
   private(set) var disk = SimulatedDisk()
   private(set) var peer = SimulatedPeer()
   private(set) var clients: [Client]
-  /// The sender's mailbox, which survives crashes: message by Message-ID and mailbox, and how often it was stored.
-  private(set) var mailbox: [String: (octets: [UInt8], times: Int)] = [:]
+  /// The sender's mailbox, which survives crashes: message by Message-ID and mailbox. A name that is there already is not stored
+  /// again, as in a Maildir; a receipt made twice under two names would stand here twice.
+  private(set) var mailbox: [String: [UInt8]] = [:]
   private(set) var crashes = 0
 
   // What a crash loses.
@@ -179,7 +180,7 @@ struct SimulatedLife {
       fates = entry.recipients.map { recipient in
         let key = "\(entry.messageID) \(recipient)"
         // The mailbox finds a message that is there already by its name, as the Maildir does.
-        if mailbox[key] == nil { mailbox[key] = (disk.octets(of: entry), 1) }
+        if mailbox[key] == nil { mailbox[key] = disk.octets(of: entry) }
         return RecipientFate(recipient: recipient, outcome: .delivered("stored"))
       }
     case .relay: fates = peer.attempt(entry, &dice, isFair: isFair)
