@@ -27,6 +27,12 @@ static inline void ceralacca_openssl_clear_free(void *memory, size_t count) { OP
 static inline int ceralacca_certificates_count(const STACK_OF(X509) *list) { return list ? sk_X509_num(list) : 0; }
 /// Borrowed.
 static inline X509 *ceralacca_certificates_at(const STACK_OF(X509) *list, int at) { return sk_X509_value(list, at); }
+/// An empty list, for `ceralacca_certificates_free`.
+static inline STACK_OF(X509) *ceralacca_certificates_new(void) { return sk_X509_new_null(); }
+/// Adds a reference of its own. 1, or 0.
+static inline int ceralacca_certificates_add(STACK_OF(X509) *list, X509 *certificate) {
+  return X509_add_cert(list, certificate, X509_ADD_FLAG_UP_REF);
+}
 /// Frees the list and its references.
 static inline void ceralacca_certificates_free(STACK_OF(X509) *list) { sk_X509_pop_free(list, X509_free); }
 

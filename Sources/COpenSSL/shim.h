@@ -12,4 +12,5 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include "cms.h"
+#include "crl.h"
 #include "tls.h"

@@ -1,4 +1,4 @@
-/// A detached SignedData (RFC 5652) for one signer, prepared but for what a message changes: the time, the digest, the signature.
+/// A SignedData (RFC 5652) for one signer, detached unless a content is put inside, prepared but for what a message changes: the time, the digest, the signature.
 ///
 /// The profile is the one every provider emits (`pec-rules` 11.1): SignedData version 1 with one digest algorithm and id-data without
 /// content, the signer's certificate and its chain, no CRLs, one SignerInfo version 1 by issuer and serial number, signed
@@ -11,6 +11,9 @@ struct CMSSkeleton: Sendable {
     let middle: [UInt8]
   }
 
+  private let certificates: [[UInt8]]
+  private let issuer: [UInt8]
+  private let serialNumber: [UInt8]
   private let utcTimeFrame: Frame
   private let generalizedTimeFrame: Frame
   /// Length of a signature: the key's modulus, in octets.
@@ -23,12 +26,16 @@ struct CMSSkeleton: Sendable {
   ///   - signatureBytes: length of the signatures to come.
   init(certificates: [[UInt8]], issuer: [UInt8], serialNumber: [UInt8], signatureBytes: Int) {
     self.signatureBytes = signatureBytes
+    self.certificates = certificates
+    self.issuer = issuer
+    self.serialNumber = serialNumber
     utcTimeFrame = CMSSkeleton.frame(certificates, issuer, serialNumber, signatureBytes, attributeBytes: 26 + 30 + 49)
     generalizedTimeFrame = CMSSkeleton.frame(certificates, issuer, serialNumber, signatureBytes, attributeBytes: 26 + 32 + 49)
   }
 
   private static func frame(
-    _ certificates: [[UInt8]], _ issuer: [UInt8], _ serialNumber: [UInt8], _ signatureBytes: Int, attributeBytes: Int
+    _ certificates: [[UInt8]], _ issuer: [UInt8], _ serialNumber: [UInt8], _ signatureBytes: Int, attributeBytes: Int,
+    content inside: [UInt8]? = nil
   ) -> Frame {
     // RFC 5754 §2: the parameters of SHA-256 are left out. RFC 3370 §3.2: those of rsaEncryption are NULL.
     let digestAlgorithm = DER.element(DER.sequence, DER.sha256)
@@ -39,8 +46,9 @@ struct CMSSkeleton: Sendable {
       + DER.header(DER.context0, count: attributeBytes)
     let signer = DER.header(DER.sequence, count: signerStart.count + attributeBytes + middle.count + signatureBytes) + signerStart
     let signerBytes = signer.count + attributeBytes + middle.count + signatureBytes
+    let encapsulated = inside.map { DER.element(DER.context0, DER.element(DER.octetString, $0)) } ?? []
     let dataStart =
-      DER.one + DER.element(DER.set, digestAlgorithm) + DER.element(DER.sequence, DER.idData)
+      DER.one + DER.element(DER.set, digestAlgorithm) + DER.element(DER.sequence, DER.idData, encapsulated)
       + DER.element(DER.context0, DER.sorted(certificates).flatMap(\.self)) + DER.header(DER.set, count: signerBytes)
     let data = DER.header(DER.sequence, count: dataStart.count + signerBytes) + dataStart
     let explicit = DER.header(DER.context0, count: data.count + signerBytes) + data
@@ -65,9 +73,12 @@ struct CMSSkeleton: Sendable {
   /// What is digested and signed: the attributes under the tag of a SET (RFC 5652 §5.4).
   func signedOctets(attributes: [UInt8]) -> [UInt8] { DER.header(DER.set, count: attributes.count) + attributes }
 
-  /// The SignedData with these attributes and this signature.
-  func assemble(attributes: [UInt8], signature: [UInt8]) -> [UInt8] {
-    let frame = attributes.count == 26 + 30 + 49 ? utcTimeFrame : generalizedTimeFrame
+  /// The SignedData with these attributes and this signature; with a content it is inside, else it stays beside.
+  func assemble(attributes: [UInt8], signature: [UInt8], content: [UInt8]? = nil) -> [UInt8] {
+    let frame =
+      content.map {
+        CMSSkeleton.frame(certificates, issuer, serialNumber, signatureBytes, attributeBytes: attributes.count, content: $0)
+      } ?? (attributes.count == 26 + 30 + 49 ? utcTimeFrame : generalizedTimeFrame)
     var out: [UInt8] = []
     out.reserveCapacity(frame.prefix.count + attributes.count + frame.middle.count + signature.count)
     out += frame.prefix

@@ -25,6 +25,9 @@ public struct CertificateFacts: Sendable, Equatable {
   public let notAfter: Int64
   /// Algorithm and size of the public key, `RSA 2048`.
   public let publicKey: String
+  /// Where the issuer publishes its revocation lists (cRLDistributionPoints, RFC 5280 §4.2.1.13): `http`, `ldap` and other URIs in
+  /// their order, 16 at most.
+  public let revocationListURLs: [String]
   /// The certificate in DER.
   public let der: [UInt8]
 
@@ -52,6 +55,7 @@ public struct CertificateFacts: Sendable, Equatable {
     notBefore = unsafe CertificateFacts.seconds(X509_get0_notBefore(certificate.raw)) ?? .max
     notAfter = unsafe CertificateFacts.seconds(X509_get0_notAfter(certificate.raw)) ?? .min
     publicKey = CertificateFacts.keyText(certificate)
+    revocationListURLs = CertificateFacts.distributionPoints(certificate)
     der = certificate.der
     OpenSSLErrors.clear()
   }
@@ -81,6 +85,36 @@ public struct CertificateFacts: Sendable, Equatable {
       if !octets.isEmpty, !octets.contains(0) { mails.append(String(decoding: octets, as: UTF8.self)) }
     }
     return mails
+  }
+
+  private static func distributionPoints(_ certificate: CertificateHandle) -> [String] {
+    guard let raw = unsafe X509_get_ext_d2i(certificate.raw, NID_crl_distribution_points, nil, nil) else {
+      OpenSSLErrors.clear()
+      return []
+    }
+    let points = OpaquePointer(raw)
+    defer { unsafe ceralacca_points_free(points) }
+    var found: [String] = []
+    for at in 0..<(unsafe ceralacca_points_count(points)) where found.count < maximumURIs {
+      for uri in unsafe uris(ceralacca_points_names(points, at)) where !found.contains(uri) && found.count < maximumURIs {
+        found.append(uri)
+      }
+    }
+    return found
+  }
+
+  private static let maximumURIs = 16
+
+  /// URIs of a list of names, at most 16; one with anything but visible ASCII is left out.
+  @unsafe
+  static func uris(_ names: OpaquePointer?) -> [String] {
+    var found: [String] = []
+    for at in 0..<(unsafe ceralacca_names_count(names)) where found.count < maximumURIs {
+      guard let value = unsafe ceralacca_names_uri(names, at) else { continue }
+      let octets = unsafe octets(value)
+      if !octets.isEmpty, octets.allSatisfy({ $0 > 32 && $0 < 127 }) { found.append(String(decoding: octets, as: UTF8.self)) }
+    }
+    return found
   }
 
   /// Octets of an ASN.1 string, whatever its type.

@@ -39,6 +39,18 @@ final class CertificateHandle: @unchecked Sendable {
 
   /// The certificate in DER, as it was parsed.
   var der: [UInt8] { unsafe derOctets { unsafe i2d_X509(raw, $0) } }
+
+  /// The public key with its algorithm (SubjectPublicKeyInfo) in DER.
+  var publicKeyOctets: [UInt8] { unsafe derOctets { unsafe i2d_X509_PUBKEY(X509_get_X509_PUBKEY(raw), $0) } }
+
+  /// Whether both are the same certificate, octet for octet.
+  func isSame(_ other: CertificateHandle) -> Bool { unsafe raw == other.raw || X509_cmp(raw, other.raw) == 0 }
+
+  /// Whether `issuer` issued this certificate: by name, key identifier and rights, and by its key.
+  func isIssued(by issuer: CertificateHandle) -> Bool {
+    guard unsafe X509_check_issued(issuer.raw, raw) == X509_V_OK, let key = unsafe X509_get0_pubkey(issuer.raw) else { return false }
+    return unsafe X509_verify(raw, key) == 1
+  }
 }
 
 /// A key, private or public. Owns one reference of the EVP_PKEY; OpenSSL zeroes the numbers of a private key when the last
@@ -89,6 +101,10 @@ final class DigestAlgorithm: @unchecked Sendable {
 
   /// The SHA-256 of every signature we make.
   static let sha256 = DigestAlgorithm(name: "SHA256")
+  // Of others' signatures, and of the provider index (`pec-rules` 11.2).
+  static let sha1 = DigestAlgorithm(name: "SHA1")
+  static let sha384 = DigestAlgorithm(name: "SHA384")
+  static let sha512 = DigestAlgorithm(name: "SHA512")
 
   /// Nil when the library has no such algorithm.
   init?(name: String) {

@@ -24,6 +24,13 @@ final class PEMBlock {
   var isPrivateKey: Bool { label.hasSuffix("PRIVATE KEY") }
   var isCertificate: Bool { label == "CERTIFICATE" || label == "X509 CERTIFICATE" }
 
+  var isRevocationList: Bool { label == "X509 CRL" }
+  /// A SignedData: the names of RFC 7468 §8, §9 and an older one.
+  var isSignedData: Bool { label == "PKCS7" || label == "CMS" || label == "PKCS #7 SIGNED DATA" }
+
+  /// A copy of what is in it; not for keys.
+  var octets: [UInt8] { unsafe Array(UnsafeBufferPointer(start: start, count: count)) }
+
   /// The certificate in it, or nil.
   var certificate: CertificateHandle? {
     unsafe CertificateHandle(der: UnsafeBufferPointer(start: start, count: count))
@@ -83,6 +90,15 @@ struct PEMFile {
     }
     guard filled <= PEMFile.maximumBytes else { throw .tooLarge }
     blocks = try unsafe PEMFile.parse(UnsafeRawBufferPointer(start: memory.baseAddress, count: filled))
+  }
+
+  /// The blocks of a text in memory.
+  static func blocks(in text: [UInt8]) throws(Failure) -> [PEMBlock] {
+    guard text.count <= Int32.max else { throw .tooLarge }
+    let parsed = unsafe text.withUnsafeBytes { memory -> Result<[PEMBlock], Failure> in
+      do throws(Failure) { return .success(try unsafe parse(memory)) } catch { return .failure(error) }
+    }
+    return try parsed.get()
   }
 
   /// Text outside of the blocks is passed over, as everywhere.

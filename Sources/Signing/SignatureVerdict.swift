@@ -1,3 +1,5 @@
+import Octets
+
 /// What is to be said about a signature: each question answered by itself, so that an archive can show why.
 public struct SignatureVerdict: Sendable, Equatable {
   /// Whether the signature is that of this content by the key of the signer's certificate.
@@ -33,6 +35,8 @@ public struct SignatureVerdict: Sendable, Equatable {
     case contentType(String)
     /// The content is inside the signature, which must be detached (RFC 6109 §2.1).
     case contentInside
+    /// The content is not inside the signature, where a signed file has it.
+    case contentMissing
     case noSigner
     /// More than one signer: whose word would it be?
     case severalSigners(Int)
@@ -60,6 +64,20 @@ public struct SignatureVerdict: Sendable, Equatable {
     case bad(reason: String, certificate: String)
   }
 
+  /// What the revocation lists say of the signer's certificate and its authorities'.
+  public enum Revocation: Sendable, Equatable {
+    /// No lists were given, or the chain is not good: nothing to look up.
+    case notChecked
+    /// Not revoked, as the list issued then says (seconds since 1970).
+    case good(listIssued: Int64)
+    /// Revoked since then (seconds since 1970; where the list tells when the key was lost, since that), and why.
+    case revoked(at: Int64, reason: String)
+    /// There is no list that speaks of the certificate; the name of the authority whose list it would be.
+    case noList(issuer: String)
+    /// Not revoked, as far as a list knows whose next edition was due before `judgedAt`.
+    case stale(issuer: String, since: Int64)
+  }
+
   public var mathematics: Mathematics
   /// The signer's certificate; nil when there was none to find.
   public var signer: CertificateFacts?
@@ -69,6 +87,11 @@ public struct SignatureVerdict: Sendable, Equatable {
   public var signingTime: Int64?
   public var validity: Validity?
   public var chain: Chain
+  public var revocation: Revocation
+  /// What else is to be said about revocation, a sentence each.
+  public var revocationRemarks: [String]
+  /// SHA-256 of the content, whatever digest the signature uses; nil when nothing was looked at.
+  public var contentDigest: [UInt8]?
   /// The time that dates were judged at, seconds since 1970.
   public var judgedAt: Int64
   /// The present, as the caller said.
@@ -79,12 +102,28 @@ public struct SignatureVerdict: Sendable, Equatable {
     self.judgedAt = judgedAt
     self.now = now
     chain = .notChecked
+    revocation = .notChecked
+    revocationRemarks = []
   }
 
-  /// True when the signature is good, the certificate was valid then, and the chain is good.
+  /// True when the signature is good, the certificate was valid then and not revoked by then, and the chain is good. A list that is
+  /// missing or stale does not count against it.
   public var holds: Bool {
     guard case .good = mathematics, validity == .valid, case .good = chain else { return false }
-    return true
+    return !isRevoked
+  }
+
+  /// True when the certificate, or one of its authorities', was revoked at or before `judgedAt`.
+  public var isRevoked: Bool {
+    guard case .revoked(let when, _) = revocation else { return false }
+    return when <= judgedAt
+  }
+
+  /// What makes a signed content and its signer one thing for telling messages apart: SHA-256 of the content's SHA-256 and the
+  /// signer's certificate in DER, in lower-case hexadecimal. Nil when nothing was looked at.
+  public var fingerprint: String? {
+    guard let contentDigest, let signer else { return nil }
+    return Hex.encode(ContentDigest.sha256([Chunk(contentDigest), Chunk(signer.der)]))
   }
 
   /// True when a certificate that was valid then has expired since; the signature holds all the same.
@@ -100,7 +139,8 @@ public struct SignatureVerdict: Sendable, Equatable {
     if let signingTime { out.append("The signer's clock said \(Calendar.text(signingTime)).") }
     if let sentence = validitySentence { out.append(sentence) }
     if signer != nil { out.append(chainSentence) }
-    return out
+    if let sentence = revocationSentence { out.append(sentence) }
+    return out + revocationRemarks
   }
 
   private var mathematicsSentence: String {
@@ -134,8 +174,23 @@ public struct SignatureVerdict: Sendable, Equatable {
     switch chain {
     case .notChecked: "No authorities were given, so nobody vouches for the certificate."
     case .good(let path, let remark):
-      "The certificate goes back to \(path.last ?? "?")" + (remark.map { " (\($0))" } ?? "") + "; revocation was not looked up."
+      "The certificate goes back to \(path.last ?? "?")" + (remark.map { " (\($0))" } ?? "")
+        + (revocation == .notChecked ? "; revocation was not looked up." : ".")
     case .bad(let reason, let certificate): "The certificate does not go back to a given authority: \(reason) (\(certificate))."
+    }
+  }
+
+  private var revocationSentence: String? {
+    switch revocation {
+    case .notChecked: nil
+    case .good(let issued): "It is not among the revoked, says its authority's list of \(Calendar.text(issued))."
+    case .revoked(let when, let reason) where isRevoked: "The certificate had been revoked \(RevocationList.since(when)) (\(reason))."
+    case .revoked(let when, let reason):
+      "The certificate was revoked \(RevocationList.since(when)) (\(reason)), later than the time it is judged at, which does not "
+        + "unmake the signature."
+    case .noList(let issuer): "Whether it was revoked cannot be said: there is no revocation list of \(issuer) for it."
+    case .stale(let issuer, let since):
+      "It was not among the revoked, but the revocation list of \(issuer) is stale: the next was due \(Calendar.text(since))."
     }
   }
 }
@@ -149,6 +204,7 @@ extension SignatureVerdict.Refusal {
     case .notSignedData(let type): "it is not signed data but \(type)"
     case .contentType(let type): "what it signs is not plain data but \(type)"
     case .contentInside: "the content is inside the signature instead of beside it"
+    case .contentMissing: "there is no content inside the signature"
     case .noSigner: "nobody signed it"
     case .severalSigners(let count): "it has \(count) signers instead of one"
     case .certificateMissing: "the signer's certificate is not in it"

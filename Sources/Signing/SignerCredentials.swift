@@ -134,22 +134,15 @@ public struct SignerCredentials: Sendable {
     var chain: [CertificateHandle] = []
     var last = signer
     while chain.count < certificates.count {
-      if isIssuer(last, of: last) { break }
+      if last.isIssued(by: last) { break }
       let seen = Set(chain.map { CertificateFacts($0).sha256Fingerprint })
-      let candidates = certificates.filter { isIssuer($0, of: last) && !seen.contains(CertificateFacts($0).sha256Fingerprint) }
+      let candidates = certificates.filter { last.isIssued(by: $0) && !seen.contains(CertificateFacts($0).sha256Fingerprint) }
       guard let next = preferred(candidates, now: now) else { break }
       chain.append(next)
       last = next
     }
     OpenSSLErrors.clear()
     return chain
-  }
-
-  private static func isIssuer(_ issuer: CertificateHandle, of certificate: CertificateHandle) -> Bool {
-    guard unsafe X509_check_issued(issuer.raw, certificate.raw) == X509_V_OK, let key = unsafe X509_get0_pubkey(issuer.raw) else {
-      return false
-    }
-    return unsafe X509_verify(certificate.raw, key) == 1
   }
 
   // MARK: Checking

@@ -6,6 +6,8 @@ internal import COpenSSL
 @safe
 public final class TrustAnchors: @unchecked Sendable {
   let store: OpaquePointer
+  /// The same certificates, for the lists they sign.
+  let certificates: [CertificateHandle]
   /// Subjects of the anchors.
   public let subjects: [String]
 
@@ -38,6 +40,7 @@ public final class TrustAnchors: @unchecked Sendable {
 
   private init(_ certificates: [CertificateHandle]) {
     unsafe store = X509_STORE_new()
+    self.certificates = certificates
     for certificate in certificates { unsafe X509_STORE_add_cert(store, certificate.raw) }
     subjects = certificates.map { CertificateFacts($0).subject }
   }

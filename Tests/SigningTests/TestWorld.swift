@@ -187,3 +187,70 @@ func signed(_ pool: SignerPool, _ content: [Chunk], at time: Int64) throws -> [U
   guard let result = collector.wait(for: 1)[0] else { throw SigningError.backend("no result") }
   return try result.get()
 }
+
+/// A revocation that `openssl ca` writes into a list.
+struct Revoked {
+  /// Name of the certificate's file without `.pem`.
+  var certificate: String
+  /// Seconds since 1970.
+  var at: Int64
+  /// As `openssl ca` spells it: `keyCompromise`, `superseded`, or `keyTime,20240101000000Z` for the time the key was lost.
+  var reason: String?
+}
+
+extension TestWorld {
+  /// `NAME.crl`, a revocation list in PEM by `openssl ca`, and its octets.
+  @discardableResult
+  func list(
+    _ name: String, by issuer: String = "middle", key: String? = nil, _ revoked: [Revoked] = [], from: Int64? = nil, until: Int64? = nil,
+    extensions: String = "", digest: String = "sha256"
+  ) throws -> [UInt8] {
+    func digits(_ time: Int64) -> String { String(decoding: Calendar.generalized(time) ?? [], as: UTF8.self) }
+    var rows = ""
+    for one in revoked {
+      let serial = try openssl("x509", "-in", path(one.certificate + ".pem"), "-noout", "-serial").text.split(separator: "=")[1]
+        .trimmingCharacters(in: .newlines)
+      let when = digits(one.at).dropFirst(2) + (one.reason.map { "," + $0 } ?? "")
+      rows += "R\t401231235959Z\t\(when)\t\(serial)\tunknown\t/CN=\(one.certificate)\n"
+    }
+    try write("\(name).index", rows)
+    try write("\(name).index.attr", "unique_subject = no\n")
+    try write("\(name).number", "01\n")
+    try write(
+      "\(name).cnf",
+      """
+      [ca]
+      default_ca = us
+      [us]
+      database = \(path(name)).index
+      crlnumber = \(path(name)).number
+      default_md = \(digest)
+      crl_extensions = list
+      [list]
+      authorityKeyIdentifier = keyid
+      \(extensions)
+
+      """)
+    try openssl(
+      "ca", "-gencrl", "-config", path("\(name).cnf"), "-keyfile", path("\(key ?? issuer).key"), "-cert", path("\(issuer).pem"),
+      "-crl_lastupdate", digits(from ?? now - 3600), "-crl_nextupdate", digits(until ?? now + 86_400), "-out", path("\(name).crl"))
+    return try octets("\(name).crl")
+  }
+
+  /// A detached signature of `content` by the command.
+  func signature(
+    _ name: String, of content: String, by signer: String = "signer", key: String? = nil, with certificates: [String] = ["middle"],
+    _ arguments: [String] = []
+  ) throws -> [UInt8] {
+    try write("\(name).txt", content)
+    try write("\(name).extra", certificates.map { text($0 + ".pem") }.joined())
+    try openssl(
+      [
+        "cms", "-sign", "-binary", "-outform", "DER", "-in", path("\(name).txt"), "-out", path("\(name).cms"), "-signer",
+        path("\(signer).pem"), "-inkey", path("\(key ?? signer).key"),
+      ] + (certificates.isEmpty ? [] : ["-certfile", path("\(name).extra")]) + arguments)
+    return try octets("\(name).cms")
+  }
+
+  func anchors(_ names: String...) throws -> TrustAnchors { try TrustAnchors(paths: names.map { path($0 + ".pem") }) }
+}
