@@ -40,6 +40,8 @@ let package = Package(
     .systemLibrary(name: "CLibuv", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .target(name: "CPlatform", linkerSettings: [.linkedLibrary("crypt")]),
+    .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    .systemLibrary(name: "CLDAP", providers: [.apt(["libldap-dev"])]),
 
     // Ground.
     room("Octets", ["CPlatform"]),
@@ -63,6 +65,8 @@ let package = Package(
     room("Mailstore", ["CPlatform", "Octets"]),
     room("Accounts", ["CPlatform", "Octets"]),
     room("ProviderIndex", ["PEC"]),
+    room("WebFetch", ["CCurl"]),
+    room("LDAPSearch", ["CLDAP"]),
     room("Configuration", ["Limits", yams]),
 
     // Floor 4: the wiring.
@@ -99,6 +103,8 @@ let package = Package(
     tests("MIMEStreamTests", ["MIMEStream", "Octets", "Limits"]),
     tests("SMTPWireTests", ["SMTPWire", "Octets", "Limits"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
+    tests("WebFetchTests", ["WebFetch"]),
+    tests("LDAPSearchTests", ["LDAPSearch"], resources: [.copy("Fixtures")]),
     tests("JourneyTests", ["Journey", "PEC", "MIMEStream", "Octets", "Limits"]),
     tests("EventLoopTests", ["EventLoop", "Octets"]),
     tests("TLSPipeTests", ["TLSPipe", "Octets"]),
