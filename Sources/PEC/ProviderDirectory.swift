@@ -153,13 +153,17 @@ public struct ProviderDirectory: Sendable {
 
   /// Reads an index in LDIF (RFC 2849, RFC 6109 §4.5). Faulty records are named among the problems and left out, as are faulty
   /// values of an otherwise usable record.
-  public static func parse(ldif: [UInt8]) -> (directory: ProviderDirectory, problems: [IndexProblem]) {
+  /// - Parameter digest: SHA-1 of octets, in lower-case hexadecimal. With it, only certificates whose hash is listed are kept, and only
+  ///   hashes whose certificate is there (RFC 6109 §4.5.1).
+  public static func parse(
+    ldif: [UInt8], digest: (([UInt8]) -> String)? = nil
+  ) -> (directory: ProviderDirectory, problems: [IndexProblem]) {
     var reader = LDIFReader(ldif)
     var builder = ProviderRecordBuilder()
     reading: while let entry = reader.next() {
       switch entry {
       case .record(let record):
-        builder.add(record)
+        builder.add(record, digest: digest)
       case .fault(let line, let dn, let reason):
         builder.problems.add(line, dn, reason, .recordSkipped)
       case .unusable(let line, let reason):

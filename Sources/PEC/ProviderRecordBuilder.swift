@@ -26,7 +26,7 @@ struct ProviderRecordBuilder {
   }
 
   /// Adds a record of the file, or names what is wrong with it.
-  mutating func add(_ record: LDIFRecord) {
+  mutating func add(_ record: LDIFRecord, digest: (([UInt8]) -> String)? = nil) {
     do throws(Fault) {
       guard let name = DistinguishedName(record.dn) else {
         throw Fault(line: record.line, reason: "the dn is not a distinguished name")
@@ -34,11 +34,12 @@ struct ProviderRecordBuilder {
       guard let root = name.levels.last, root.type == "o", ASCII.equal(root.value, "postacert") else {
         throw Fault(line: record.line, reason: "the record is not under o=postacert")
       }
-      let gathered = try gather(record)
+      var gathered = try gather(record)
       if name.levels.count == 1 {
         rootURL = rootURL ?? gathered.urls.first
         return
       }
+      if let digest { pair(&gathered, record, digest) }
       let made = try provider(record, name, gathered)
       guard seen.insert(ProviderRecordBuilder.key(made.providerName, made.unit)).inserted else {
         throw Fault(line: record.line, reason: "this provider and environment already has a record")
@@ -89,6 +90,26 @@ struct ProviderRecordBuilder {
       }
     }
     return gathered
+  }
+
+  /// Keeps the certificates and hashes that belong together: a hash alone would let a record claim another's certificate, and a
+  /// certificate alone is not found.
+  private mutating func pair(_ gathered: inout Gathered, _ record: LDIFRecord, _ digest: ([UInt8]) -> String) {
+    var present: Set<String> = []
+    var kept: [[UInt8]] = []
+    for certificate in gathered.certificates {
+      let hash = ASCII.lowercased(digest(certificate))
+      if !gathered.hashes.contains(hash) {
+        problems.add(record.line, record.dn, "a certificate whose SHA-1 \(hash) is not in providerCertificateHash", .valueSkipped)
+      } else if present.insert(hash).inserted {
+        kept.append(certificate)
+      }
+    }
+    for hash in gathered.hashes where !present.contains(hash) {
+      problems.add(record.line, record.dn, "providerCertificateHash \(hash) is of no certificate of the record", .valueSkipped)
+    }
+    gathered.hashes.removeAll { !present.contains($0) }
+    gathered.certificates = kept
   }
 
   private mutating func gatherDomain(_ attribute: LDIFAttribute, _ record: LDIFRecord, _ gathered: inout Gathered) {

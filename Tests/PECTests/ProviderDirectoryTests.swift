@@ -133,6 +133,35 @@ import Testing
     #expect(problems.allSatisfy { $0.effect == .valueSkipped })
   }
 
+  /// Certificates and hashes that do not belong together are left out; the digest here is the octets' count, which is enough.
+  @Test func hashesAgainstCertificates() throws {
+    func digest(_ octets: [UInt8]) -> String { String(repeating: "0", count: 38) + (octets.count < 10 ? "0" : "") + String(octets.count) }
+    let three = String(repeating: "0", count: 39) + "3"
+    let four = String(repeating: "0", count: 39) + "4"
+    let five = String(repeating: "0", count: 39) + "5"
+    let certificates = ["providerCertificate;binary:: MAEA", "providerCertificate;binary:: MAIAAA=="]
+    // Three octets and four are there, of eight the hash is missing; five is a hash without certificate.
+    let mixed = ProviderDirectoryTests.record(
+      hash: three, extra: certificates + ["providerCertificateHash: " + four, "providerCertificateHash: " + five])
+    let (directory, problems) = ProviderDirectory.parse(ldif: Array(mixed.utf8), digest: digest)
+    let record = try #require(directory.records.first)
+    #expect(record.certificateHashes == [three, four])
+    #expect(record.certificates == [[0x30, 1, 0], [0x30, 2, 0, 0]])
+    #expect(problems.map(\.effect) == [.valueSkipped, .valueSkipped])
+    #expect(problems.contains { $0.reason.contains("SHA-1 \(digest([UInt8](repeating: 0, count: 8))) is not in") })
+    #expect(problems.contains { $0.reason.contains("\(five) is of no certificate") })
+    // Nothing fits: the record goes.
+    let none = ProviderDirectory.parse(ldif: Array(ProviderDirectoryTests.record(hash: five).utf8), digest: digest)
+    #expect(none.directory.isEmpty && none.problems.contains { $0.effect == .recordSkipped })
+    // A record cannot claim another's certificate by its hash.
+    let thief = ProviderDirectoryTests.record("Thief", domains: ["thief.example"], hash: three, extra: ["providerCertificateHash: " + four])
+      .replacing("MIIDqDCCApA=", with: "MAEA")
+    let owner = ProviderDirectoryTests.record("Owner", domains: ["owner.example"], hash: four).replacing("MIIDqDCCApA=", with: "MAIAAA==")
+    let both = ProviderDirectory.parse(ldif: Array((thief + owner).utf8), digest: digest)
+    #expect(both.directory.record(certificateHash: four)?.providerName == "Owner")
+    #expect(ProviderDirectory.parse(ldif: Array((thief + owner).utf8)).directory.record(certificateHash: four)?.providerName == "Thief")
+  }
+
   @Test func environments() {
     let environment = ProviderDirectoryTests.record(
       "Gamma", domains: ["g.example"], extra: ["providerUnit: Interno", "LDIFLocationURL: https://x"]
