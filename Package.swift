@@ -52,9 +52,10 @@ let package = Package(
     room("MIMEStream", ["Octets", "Limits"]),
     room("SMTPWire", ["Octets", "Limits"]),
     room("PEC", ["Octets", "Limits", "MIMEStream"]),
+    room("Reception", ["Octets", "Limits", "MIMEStream", "PEC"]),
 
     // Floor 2, pure: a message's life.
-    room("Journey", ["Octets", "Limits", "MIMEStream", "PEC"]),
+    room("Journey", ["Octets", "Limits", "MIMEStream", "PEC", "Reception"]),
 
     // Floor 3, IO: one fenced resource each.
     room("EventLoop", ["CLibuv", "Octets"]),
@@ -73,15 +74,15 @@ let package = Package(
     room(
       "Gateway",
       [
-        "Octets", "Limits", "Threading", "MIMEStream", "SMTPWire", "PEC", "Journey", "EventLoop", "TLSPipe",
-        "Signing", "Spool", "Ledger", "Mailstore", "Accounts", "ProviderIndex", "Configuration", log,
+        "Octets", "Limits", "Threading", "MIMEStream", "SMTPWire", "PEC", "Reception", "Journey", "EventLoop", "TLSPipe",
+        "Signing", "Spool", "Ledger", "Mailstore", "Accounts", "ProviderIndex", "WebFetch", "LDAPSearch", "Configuration", log,
       ]),
 
     // Floor 5: what people do with it.
     room(
       "Laboratory",
       [
-        "COpenSSL", "Octets", "Limits", "EventLoop", "TLSPipe", "SMTPWire", "Accounts", "Signing",
+        "COpenSSL", "Octets", "Limits", "EventLoop", "TLSPipe", "SMTPWire", "PEC", "Accounts", "Signing",
         "Configuration", "Gateway", "Operations", log,
       ]),
     room(
@@ -103,9 +104,10 @@ let package = Package(
     tests("MIMEStreamTests", ["MIMEStream", "Octets", "Limits"]),
     tests("SMTPWireTests", ["SMTPWire", "Octets", "Limits"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
+    tests("ReceptionTests", ["Reception", "PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
     tests("WebFetchTests", ["WebFetch"]),
     tests("LDAPSearchTests", ["LDAPSearch"], resources: [.copy("Fixtures")]),
-    tests("JourneyTests", ["Journey", "PEC", "MIMEStream", "Octets", "Limits"]),
+    tests("JourneyTests", ["Journey", "Reception", "PEC", "MIMEStream", "Octets", "Limits"]),
     tests("EventLoopTests", ["EventLoop", "Octets"]),
     tests("TLSPipeTests", ["TLSPipe", "Octets"]),
     tests("SigningTests", ["Signing", "Octets"]),
@@ -117,6 +119,6 @@ let package = Package(
     tests("ConfigurationTests", ["Configuration", "Limits"], resources: [.copy("Fixtures")]),
     tests("GatewayTests", ["Gateway", "Journey", "Spool", "Ledger", "Octets"]),
     tests("OperationsTests", ["Operations"]),
-    tests("LaboratoryTests", ["Laboratory", "Signing", "Octets"]),
+    tests("LaboratoryTests", ["Laboratory", "Operations", "Configuration", "Ledger", "Journey", "PEC", "Signing", "Octets", log]),
   ]
 )

@@ -10,8 +10,8 @@ public struct GatewayConfiguration: Sendable, Equatable {
   public var provider: ProviderSettings
   /// Folder of spool, ledger, control socket and the last good provider index.
   public var dataDirectory: String
-  /// The provider index, an LDIF file.
-  public var indexFile: String
+  /// The provider index.
+  public var index: IndexSettings
   /// What receipts and envelopes are signed with.
   public var signer: SignerSettings
   /// The server's certificate and key; nil where no listener speaks TLS.
@@ -24,6 +24,10 @@ public struct GatewayConfiguration: Sendable, Equatable {
   public var listeners: [ListenerSettings]
   /// Where mail goes out; one of them is for every other domain.
   public var routes: [RouteSettings]
+  /// What becomes of mail from outside the certified channel.
+  public var ordinaryMail: OrdinaryMailSettings
+  /// Whom signatures of other providers are checked against.
+  public var trust: TrustSettings
   /// The bounds, those that the file does not name at their defaults.
   public var limits: Limits
   /// Event loops, each on a thread of its own.
@@ -33,24 +37,30 @@ public struct GatewayConfiguration: Sendable, Equatable {
 
   /// A configuration with default bounds, one lane for each processor and text log lines.
   public init(
-    hostname: String, provider: ProviderSettings, dataDirectory: String, indexFile: String, signer: SignerSettings,
+    hostname: String, provider: ProviderSettings, dataDirectory: String, index: IndexSettings, signer: SignerSettings,
     tls: TLSSettings?, usersFile: String, mailboxes: MailboxStore, listeners: [ListenerSettings], routes: [RouteSettings],
-    limits: Limits = Limits(), lanes: Int = GatewayConfiguration.processors, log: LogSettings = LogSettings()
+    ordinaryMail: OrdinaryMailSettings = OrdinaryMailSettings(), trust: TrustSettings = TrustSettings(), limits: Limits = Limits(),
+    lanes: Int = GatewayConfiguration.processors, log: LogSettings = LogSettings()
   ) {
     self.hostname = hostname
     self.provider = provider
     self.dataDirectory = dataDirectory
-    self.indexFile = indexFile
+    self.index = index
     self.signer = signer
     self.tls = tls
     self.usersFile = usersFile
     self.mailboxes = mailboxes
     self.listeners = listeners
     self.routes = routes
+    self.ordinaryMail = ordinaryMail
+    self.trust = trust
     self.limits = limits
     self.lanes = lanes
     self.log = log
   }
+
+  /// The file of the provider index.
+  public var indexFile: String { index.file }
 
   /// The route of a domain: its own, or the one for every other domain. Nil only in a configuration put together without the latter.
   public func route(for domain: String) -> RouteSettings? {
@@ -69,13 +79,16 @@ public struct ProviderSettings: Sendable, Equatable {
   public var node: String
   /// The domains whose mailboxes are here, in lower case.
   public var domains: [String]
+  /// The mailbox that other providers send take-charge receipts and virus notices to (casella di servizio, RFC 6109 §4.5 `mailReceipt`).
+  public var serviceMailbox: String
 
-  /// A provider.
-  public init(name: String, serviceAddress: String, node: String, domains: [String]) {
+  /// A provider; without a service mailbox of its own, the service address is one.
+  public init(name: String, serviceAddress: String, node: String, domains: [String], serviceMailbox: String? = nil) {
     self.name = name
     self.serviceAddress = serviceAddress
     self.node = node
     self.domains = domains
+    self.serviceMailbox = serviceMailbox ?? serviceAddress
   }
 
   /// The domain of the service address, used in identifiers.
@@ -145,6 +158,8 @@ public enum MailboxStore: Sendable, Equatable {
   case maildir(root: String)
   /// An LMTP server (RFC 2033), such as Dovecot.
   case lmtp(LMTPTarget)
+  /// An SMTP server whose delivery reports prove what it delivered.
+  case smtp(SMTPMailboxes)
 }
 
 /// How a trusted peer says on whose behalf it hands a message over.
@@ -163,6 +178,8 @@ public enum ListenerKind: Sendable, Equatable {
   case submissions
   /// Plain SMTP from listed peers that have authenticated the user themselves; everybody else is refused at connect.
   case trusted(peers: PeerList, user: TrustedUser)
+  /// Mail for the provider's domains from anybody, with STARTTLS at choice (RFC 5321, port 25): other providers, and the world.
+  case incoming
 
   /// The word for it in the file.
   public var name: String {
@@ -170,13 +187,14 @@ public enum ListenerKind: Sendable, Equatable {
     case .submission: "submission"
     case .submissions: "submissions"
     case .trusted: "trusted"
+    case .incoming: "incoming"
     }
   }
 
   /// Whether it needs the server's certificate.
   public var needsTLS: Bool {
     switch self {
-    case .submission, .submissions: true
+    case .submission, .submissions, .incoming: true
     case .trusted: false
     }
   }

@@ -10,8 +10,8 @@ struct Reader {
   let files: FileCheck
 
   static let keys = [
-    "hostname", "provider", "dataDirectory", "index", "signer", "tls", "users", "mailboxes", "listeners", "routes", "limits", "lanes",
-    "log",
+    "hostname", "provider", "dataDirectory", "index", "signer", "tls", "users", "mailboxes", "listeners", "routes", "ordinaryMail",
+    "trust", "limits", "lanes", "log",
   ]
 
   func configuration() -> GatewayConfiguration? {
@@ -23,25 +23,26 @@ struct Reader {
     let hostname = hostName(top, top.required("hostname", example: "mx.example.org"))
     let provider = provider(top)
     let dataDirectory = path(top, top.required("dataDirectory", example: "/var/lib/ceralacca"))
-    // The index may be away for a while: the gateway has a last good copy of it.
-    let indexFile = group(top, "index", ["file"], example: "{ file: index.ldif }").flatMap { section in
-      path(section, section.required("file", example: "index.ldif"))
-    }
+    let index = index(top)
     let signer = signer(top)
     let tls = tls(top)
     let users = group(top, "users", ["passwdFile"], example: "{ passwdFile: users }").flatMap { file($0, "passwdFile", example: "users") }
     let mailboxes = mailboxes(top)
     let listeners = listeners(top)
+    checkReports(mailboxes, listeners, top)
     let routes = routes(top)
+    let ordinaryMail = ordinaryMail(top, domains: provider?.domains)
+    let trust = trust(top)
     let limits = limits(top)
     let lanes = top.has("lanes") ? top.whole(top.optional("lanes"), 1...256) : GatewayConfiguration.processors
     let logging = logging(top)
-    guard let hostname, let provider, let dataDirectory, let indexFile, let signer, let users, let mailboxes, let listeners, let routes,
-      let limits, let lanes, let logging
+    guard let hostname, let provider, let dataDirectory, let index, let signer, let users, let mailboxes, let listeners, let routes,
+      let ordinaryMail, let trust, let limits, let lanes, let logging
     else { return nil }
     return GatewayConfiguration(
-      hostname: hostname, provider: provider, dataDirectory: dataDirectory, indexFile: indexFile, signer: signer, tls: tls,
-      usersFile: users, mailboxes: mailboxes, listeners: listeners, routes: routes, limits: limits, lanes: lanes, log: logging)
+      hostname: hostname, provider: provider, dataDirectory: dataDirectory, index: index, signer: signer, tls: tls,
+      usersFile: users, mailboxes: mailboxes, listeners: listeners, routes: routes, ordinaryMail: ordinaryMail, trust: trust,
+      limits: limits, lanes: lanes, log: logging)
   }
 
   // MARK: Parts that several keys share
@@ -60,8 +61,12 @@ struct Reader {
 
   /// The path of a file that must be there.
   func file(_ section: Section, _ name: String, example: String) -> String? {
-    let setting = section.required(name, example: example)
-    guard let setting, let path = path(section, setting) else { return nil }
+    section.required(name, example: example).flatMap { file(section, $0) }
+  }
+
+  /// The path of a file that must be there.
+  func file(_ section: Section, _ setting: Setting) -> String? {
+    guard let path = path(section, setting) else { return nil }
     if let reason = files.fault(path) {
       log.add(
         setting.place, key: setting.key, "names the file '\(path)', which \(reason)", "mend the name, or the file's place and permissions")
@@ -83,10 +88,10 @@ struct Reader {
 
   private func provider(_ top: Section) -> ProviderSettings? {
     let example = "{ name: …, serviceAddress: …, node: …, domains: […] }"
-    guard let section = group(top, "provider", ["name", "serviceAddress", "node", "domains"], example: example) else { return nil }
+    let known = ["name", "serviceAddress", "node", "domains", "serviceMailbox"]
+    guard let section = group(top, "provider", known, example: example) else { return nil }
     let name = section.text(section.required("name", example: "Alfa PEC S.p.A."))
     let addressSetting = section.required("serviceAddress", example: "posta-certificata@pec.example.org")
-    var address = section.text(addressSetting)
     let nodeSetting = section.required("node", example: "node1")
     var node = section.text(nodeSetting)
     let domains = domains(section, section.required("domains", example: "[pec.example.org]"), star: false)
@@ -96,23 +101,30 @@ struct Reader {
         "write one like node1, up to 32 letters")
       node = nil
     }
-    if let text = address, let addressSetting {
-      if let halves = Words.splitAddress(text) {
-        address = "\(halves.local)@\(halves.domain.lowercased())"
-        if let domains, !domains.contains(halves.domain.lowercased()) {
-          log.add(
-            addressSetting.place, key: addressSetting.key, "is in the domain '\(halves.domain)', which is not one of provider.domains",
-            "add the domain there, or give an address in one of them")
-        }
-      } else {
-        log.add(
-          addressSetting.place, key: addressSetting.key, "\(addressSetting.seen), which is not a mail address",
-          "write one like posta-certificata@pec.example.org")
-        address = nil
-      }
-    }
+    let address = ownAddress(section, addressSetting, domains, example: "posta-certificata@pec.example.org")
+    let mailbox = section.optional("serviceMailbox").map { ownAddress(section, $0, domains, example: "servizio@pec.example.org") }
     guard let name, let address, let node, let domains else { return nil }
-    return ProviderSettings(name: name, serviceAddress: address, node: node, domains: domains)
+    if case .some(nil) = mailbox { return nil }
+    return ProviderSettings(name: name, serviceAddress: address, node: node, domains: domains, serviceMailbox: mailbox ?? nil)
+  }
+
+  /// A mail address in one of the provider's domains, its domain in lower case.
+  private func ownAddress(_ section: Section, _ setting: Setting?, _ domains: [String]?, example: String) -> String? {
+    guard let setting, let halves = address(section, setting, example: example) else { return nil }
+    if let domains, !domains.contains(halves.domain.lowercased()) {
+      log.add(
+        setting.place, key: setting.key, "is in the domain '\(halves.domain)', which is not one of provider.domains",
+        "add the domain there, or give an address in one of them")
+    }
+    return "\(halves.local)@\(halves.domain.lowercased())"
+  }
+
+  /// A mail address.
+  func address(_ section: Section, _ setting: Setting, example: String) -> (local: String, domain: String)? {
+    guard let text = section.text(setting) else { return nil }
+    if let halves = Words.splitAddress(text) { return halves }
+    log.add(setting.place, key: setting.key, "\(setting.seen), which is not a mail address", "write one like \(example)")
+    return nil
   }
 
   /// A list of domains in lower case, none twice.
@@ -146,31 +158,6 @@ struct Reader {
     let key = file(section, "key", example: "tls.key")
     guard let certificate, let key else { return nil }
     return TLSSettings(certificate: certificate, key: key)
-  }
-
-  private func mailboxes(_ top: Section) -> MailboxStore? {
-    guard let section = group(top, "mailboxes", ["maildir", "lmtp"], example: "{ maildir: mail }") else { return nil }
-    switch (section.has("maildir"), section.has("lmtp")) {
-    case (true, true):
-      section.refuse("lmtp", "stands beside maildir, and mail can only go to one of them", "remove one of the two keys")
-      return nil
-    case (false, false):
-      log.add(section.place, key: section.key, "says neither maildir nor lmtp", "write '{ maildir: mail }' or '{ lmtp: \"127.0.0.1:24\" }'")
-      return nil
-    case (true, false):
-      return path(section, section.optional("maildir")).map { .maildir(root: $0) }
-    case (false, true):
-      guard let setting = section.optional("lmtp"), let text = section.text(setting) else { return nil }
-      if text.hasPrefix("unix:"), text.count > 5 {
-        let path = String(text.dropFirst(5))
-        return .lmtp(.unix(path: path.hasPrefix("/") ? path : "\(folder)/\(path)"))
-      }
-      if let endpoint = Words.endpoint(text) { return .lmtp(.tcp(endpoint)) }
-      log.add(
-        setting.place, key: setting.key, "\(setting.seen), which is no place to connect to",
-        "write one like \"127.0.0.1:24\" or \"unix:/run/dovecot/lmtp\"")
-      return nil
-    }
   }
 
   private func limits(_ top: Section) -> Limits? {

@@ -1,7 +1,7 @@
 /// Where mail comes in and where it goes out.
 extension Reader {
   private enum KindWord: String, CaseIterable {
-    case submission, submissions, trusted
+    case submission, submissions, trusted, incoming
   }
 
   func listeners(_ top: Section) -> [ListenerSettings]? {
@@ -24,6 +24,11 @@ extension Reader {
         top.place, key: "tls", "is missing, and the listener of kind \(first.rawValue) needs it",
         "add it, for example 'tls: { certificate: tls.pem, key: tls.key }'")
     }
+    if !top.has("trust"), speakers.contains(.incoming) {
+      log.add(
+        top.place, key: "trust", "is missing, and the listener of kind incoming needs it: signatures of providers are checked there",
+        "add it, for example 'trust: { authorities: [ca.pem] }'")
+    }
     return listeners.count == items.count ? listeners : nil
   }
 
@@ -42,8 +47,9 @@ extension Reader {
     case nil: break
     case .submission: kind = .submission
     case .submissions: kind = .submissions
+    case .incoming: kind = .incoming
     case .trusted:
-      let peers = peers(section)
+      let peers = peers(section, "peers")
       let user = section.choice(section.required("user", example: "xclient"), TrustedUser.self)
       if let peers, let user { kind = .trusted(peers: peers, user: user) }
     }
@@ -56,8 +62,9 @@ extension Reader {
     return ListenerSettings(kind: kind, address: address, port: port)
   }
 
-  private func peers(_ section: Section) -> PeerList? {
-    guard let items = section.items(section.required("peers", example: "[127.0.0.1]"), of: "addresses or networks") else { return nil }
+  /// A list of addresses and networks that must be there.
+  func peers(_ section: Section, _ name: String) -> PeerList? {
+    guard let items = section.items(section.required(name, example: "[127.0.0.1]"), of: "addresses or networks") else { return nil }
     var entries: [String] = []
     for item in items {
       guard let entry = section.text(item) else { continue }
@@ -93,14 +100,18 @@ extension Reader {
     return routes.count == items.count ? routes : nil
   }
 
+  /// A host and a port.
+  func endpoint(_ section: Section, _ setting: Setting?) -> Endpoint? {
+    guard let setting, let text = section.text(setting) else { return nil }
+    if let endpoint = Words.endpoint(text) { return endpoint }
+    log.add(
+      setting.place, key: setting.key, "\(setting.seen), which is not a host and a port",
+      "write one like \"mx.example.org:25\" or \"[2001:db8::1]:25\"")
+    return nil
+  }
+
   private func route(_ section: Section, domains: [String]) -> RouteSettings? {
-    let hopSetting = section.required("nextHop", example: "\"mx.example.org:25\"")
-    let hop = section.text(hopSetting).flatMap { Words.endpoint($0) }
-    if hop == nil, let hopSetting, case .scalar = hopSetting.node {
-      log.add(
-        hopSetting.place, key: hopSetting.key, "\(hopSetting.seen), which is not a host and a port",
-        "write one like \"mx.example.org:25\" or \"[2001:db8::1]:25\"")
-    }
+    let hop = endpoint(section, section.required("nextHop", example: "\"mx.example.org:25\""))
     let tls = section.has("tls") ? section.choice(section.optional("tls"), RouteTLS.self) : .opportunistic
     if let tls, tls != .required {
       section.refuse(

@@ -129,6 +129,14 @@ struct Section {
     return nil
   }
 
+  /// Yes or no.
+  func flag(_ setting: Setting?) -> Bool? { choice(setting, Flag.self).map { $0 == .yes } }
+
+  private enum Flag: String, CaseIterable {
+    case yes = "true"
+    case no = "false"
+  }
+
   /// A whole number without quotes.
   func whole(_ setting: Setting?, _ range: ClosedRange<Int>) -> Int? {
     number(setting, Double(range.lowerBound)...Double(range.upperBound), whole: true).map { Int($0) }

@@ -50,4 +50,16 @@ enum Words {
     }
     return Endpoint(host: host, port: port)
   }
+
+  /// A URL of one of `schemes` that names a host and nothing secret; in lower case its scheme, and what follows the host; else nil.
+  static func url(_ text: String, schemes: [String]) -> (scheme: String, path: String)? {
+    guard text.utf8.count <= 2048, text.utf8.allSatisfy({ $0 > 32 && $0 < 127 }), let colon = text.firstIndex(of: ":") else { return nil }
+    let scheme = text[..<colon].lowercased()
+    let rest = text[colon...].dropFirst()
+    guard schemes.contains(scheme), rest.hasPrefix("//") else { return nil }
+    let host = rest.dropFirst(2).prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+    // A port may be missing, and any will do to read the host.
+    guard endpoint(String(host)) != nil || endpoint("\(host):1") != nil else { return nil }
+    return (scheme, String(rest[host.endIndex...]))
+  }
 }

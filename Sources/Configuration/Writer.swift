@@ -19,8 +19,9 @@ private struct Writer {
     var lines = ["hostname: \(scalar(it.hostname))", "provider:"]
     lines += ["  name: \(scalar(it.provider.name))", "  serviceAddress: \(scalar(it.provider.serviceAddress))"]
     lines += ["  node: \(scalar(it.provider.node))", "  domains: \(list(it.provider.domains))"]
+    lines.append("  serviceMailbox: \(scalar(it.provider.serviceMailbox))")
     lines.append("dataDirectory: \(path(it.dataDirectory))")
-    lines.append("index: { file: \(path(it.indexFile)) }")
+    lines.append("index: { \(index(it.index)) }")
     lines.append("signer: { certificate: \(path(it.signer.certificate)), key: \(path(it.signer.key)), threads: \(it.signer.threads) }")
     if let tls = it.tls { lines.append("tls: { certificate: \(path(tls.certificate)), key: \(path(tls.key)) }") }
     lines.append("users: { passwdFile: \(path(it.usersFile)) }")
@@ -29,6 +30,8 @@ private struct Writer {
     lines += it.listeners.map { "  - { \(listener($0)) }" }
     lines.append("routes:")
     lines += it.routes.map { "  - { \(route($0)) }" }
+    lines += ordinaryMail(it.ordinaryMail)
+    if !it.trust.authorities.isEmpty { lines.append("trust: { \(trust(it.trust)) }") }
     let bounds = limits(it.limits)
     if !bounds.isEmpty { lines += ["limits:"] + bounds.map { "  " + $0 } }
     lines.append("lanes: \(it.lanes)")
@@ -41,13 +44,65 @@ private struct Writer {
     case .maildir(let root): "maildir: \(path(root))"
     case .lmtp(.tcp(let endpoint)): "lmtp: \(scalar(endpoint.description))"
     case .lmtp(.unix(let path)): "lmtp: \(scalar("unix:" + path))"
+    case .smtp(let smtp): "smtp: \(scalar(smtp.nextHop.description)), reportsFrom: \(list(smtp.reportsFrom.entries))"
+    }
+  }
+
+  private func index(_ index: IndexSettings) -> String {
+    var parts = ["file: \(path(index.file))"]
+    if let signers = index.signers { parts.append("signers: \(path(signers))") }
+    if index.maximumLossPercent != IndexSettings(file: "").maximumLossPercent {
+      parts.append("maximumLossPercent: \(index.maximumLossPercent)")
+    }
+    if let fetch = index.fetch { parts.append("fetch: { \(self.fetch(fetch)) }") }
+    return parts.joined(separator: ", ")
+  }
+
+  private func fetch(_ fetch: IndexFetchSettings) -> String {
+    var parts = ["url: \(scalar(fetch.url))"]
+    if fetch.startTLS { parts.append("startTLS: true") }
+    if let caFile = fetch.caFile { parts.append("caFile: \(path(caFile))") }
+    if let certificate = fetch.certificate { parts.append("certificate: \(path(certificate))") }
+    if let key = fetch.key { parts.append("key: \(path(key))") }
+    if let bindDN = fetch.bindDN { parts.append("bindDN: \(scalar(bindDN))") }
+    if let passwordFile = fetch.passwordFile { parts.append("passwordFile: \(path(passwordFile))") }
+    parts.append("everyMinutes: \(fetch.everyMinutes)")
+    return parts.joined(separator: ", ")
+  }
+
+  private func trust(_ trust: TrustSettings) -> String {
+    var parts = ["authorities: [\(trust.authorities.map(path).joined(separator: ", "))]"]
+    if !trust.revocationLists.isEmpty {
+      let lists = trust.revocationLists.map { TrustSettings.isAddress($0) ? scalar($0) : path($0) }
+      parts.append("revocationLists: [\(lists.joined(separator: ", "))]")
+    }
+    if trust.usesDistributionPoints { parts.append("distributionPoints: true") }
+    parts.append("refreshMinutes: \(trust.refreshMinutes)")
+    return parts.joined(separator: ", ")
+  }
+
+  private func ordinaryMail(_ settings: OrdinaryMailSettings) -> [String] {
+    var lines = ["ordinaryMail:", "  policy: \(treatment(settings.standard))", "  forged: \(treatment(settings.forged))"]
+    for (name, table) in [("domains", settings.domains), ("mailboxes", settings.mailboxes)] where !table.isEmpty {
+      lines.append("  \(name):")
+      lines += table.sorted { $0.key < $1.key }.map { "    \(scalar($0.key)): \(treatment($0.value))" }
+    }
+    return lines
+  }
+
+  private func treatment(_ treatment: OrdinaryTreatment) -> String {
+    switch treatment {
+    case .refuse: "refuse"
+    case .discard: "discard"
+    case .anomaly: "anomaly"
+    case .forward(let address): "{ forward: \(scalar(address)) }"
     }
   }
 
   private func listener(_ listener: ListenerSettings) -> String {
     let place = "kind: \(listener.kind.name), address: \(scalar(listener.address)), port: \(listener.port)"
     switch listener.kind {
-    case .submission, .submissions: return place
+    case .submission, .submissions, .incoming: return place
     case .trusted(let peers, let user): return "\(place), peers: \(list(peers.entries)), user: \(user.rawValue)"
     }
   }

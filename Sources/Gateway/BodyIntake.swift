@@ -61,7 +61,7 @@ final class BodyIntake {
       case .failed(let reason):
         failure = reason
         slots[index] = .memory(.empty)
-      case .authentication, .signature, .committed, .mailbox: preconditionFailure("a piece's answer of another kind")
+      default: preconditionFailure("a piece's answer of another kind")
       }
       onProgress?()
     }

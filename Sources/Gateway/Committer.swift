@@ -7,31 +7,6 @@ import Spool
 import Synchronization
 import Threading
 
-/// A body on its way: pieces that lie in the spool already, and what is still in memory.
-struct BodyContent: Sendable {
-  enum Piece: Sendable {
-    case stored(StoredRange)
-    case memory(Chunk)
-
-    var count: Int {
-      switch self {
-      case .stored(let range): Int(range.length)
-      case .memory(let chunk): chunk.count
-      }
-    }
-  }
-
-  var pieces: [Piece] = []
-
-  /// No body.
-  static let none = BodyContent()
-
-  /// Pieces of the spool that are held by this body.
-  var storedRanges: [StoredRange] {
-    pieces.compactMap { if case .stored(let range) = $0 { range } else { nil } }
-  }
-}
-
 /// Work for the committer.
 enum CommitterWork: Sendable {
   /// Append a piece of a body that is still arriving. It is held until it is released.
@@ -103,7 +78,7 @@ private final class CommitterDesk: Sendable {
   /// A plan whose octets are in the spool, waiting for the sync and the transaction.
   private struct Prepared {
     var changes: [LedgerChange]
-    var entries: [QueueEntry]
+    var deliveries: [PendingDelivery]
     var address: ReturnAddress
   }
 
@@ -156,19 +131,24 @@ private final class CommitterDesk: Sendable {
         for plan in prepared { plan.address.send(.failed("\(error)")) }
         return "\(error)"
       }
+      if case .conflict = error, prepared.count > 1 {
+        // One of them is at odds with what is there; the others must not suffer for it.
+        for plan in prepared { if let reason = settle([plan]) { return reason } }
+        return nil
+      }
       // The transaction was rolled back and the octets are garbage: nothing was promised, and the next one may succeed.
       fail(prepared, "\(error)")
       return nil
     }
     counters.commits.add(1, ordering: .relaxed)
     counters.committedPlans.add(prepared.count, ordering: .relaxed)
-    for plan in prepared { plan.address.send(.committed(plan.entries)) }
+    for plan in prepared { plan.address.send(.committed(plan.deliveries)) }
     return nil
   }
 
   private func fail(_ prepared: [Prepared], _ reason: String) {
     for plan in prepared {
-      spool.release(plan.entries.flatMap(\.content))
+      spool.release(plan.deliveries.flatMap(\.entry.content))
       plan.address.send(.failed(reason))
     }
   }
@@ -177,21 +157,21 @@ private final class CommitterDesk: Sendable {
   private func prepare(_ plan: CommitPlan, _ body: BodyContent, _ address: ReturnAddress) throws(SpoolError) -> Prepared {
     let original = plan.needsOriginal ? try store(body) : []
     var changes = plan.changes
-    var entries: [QueueEntry] = []
+    var deliveries: [PendingDelivery] = []
     for message in plan.messages {
       let content: [StoredRange]
       do { content = try place(message.content, original: original) } catch {
-        spool.release(entries.flatMap(\.content))
+        spool.release(deliveries.flatMap(\.entry.content))
         throw error
       }
       for var entry in message.entries {
         entry.content = content
         spool.retain(content)
-        entries.append(entry)
+        deliveries.append(PendingDelivery(entry: entry, matter: message.matter))
         changes.append(.enqueue(entry))
       }
     }
-    return Prepared(changes: changes, entries: entries, address: address)
+    return Prepared(changes: changes, deliveries: deliveries, address: address)
   }
 
   private func store(_ body: BodyContent) throws(SpoolError) -> [StoredRange] {

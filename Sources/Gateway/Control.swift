@@ -13,9 +13,9 @@ enum QueueOperation: Sendable {
 
 /// A request on the control socket: one JSON object on a line.
 public struct ControlRequest: Codable, Sendable {
-  /// `retry`, `drop`, `reload` or `status`.
+  /// `retry`, `drop`, `reload`, `index-fetch` or `status`.
   public var verb: String
-  /// Id of a queue entry, where the verb wants one.
+  /// Id of a queue entry, where the verb wants one; `allow-losses` for `index-fetch`.
   public var entry: String?
 
   /// A request for a verb, and the entry it is about.

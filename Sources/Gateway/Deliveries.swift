@@ -1,6 +1,7 @@
 import Journey
 import Octets
 import PEC
+import Reception
 
 /// The queue of one lane: entries that wait, are due, or are under way; one attempt for each entry at a time.
 ///
@@ -13,9 +14,22 @@ final class Deliveries {
   private var underway: [String: PendingDelivery] = [:]
   /// Fates that were heard and could not be made durable yet: they are told again, the message is not sent again.
   private var unrecorded: [String: [RecipientFate]] = [:]
+  /// Entries whose delivery a report must prove, by the token that it must name.
+  private var tokens: [String: String] = [:]
+  /// Reports that came while their entry was under way.
+  private var early: [String: [Report]] = [:]
   private var relays: [String: RelayPool] = [:]
   private var draining = false
   private var stopped = false
+
+  /// What a delivery report said about an entry, and whom to tell when it is durable.
+  private struct Report {
+    var fates: [RecipientFate]
+    var reply: ControlReply
+  }
+
+  /// What a report's teller hears when an entry was there and could not be settled.
+  static let unsettled = ":unsettled"
 
   init(lane: Lane) { self.lane = lane }
 
@@ -32,7 +46,9 @@ final class Deliveries {
   func dispatch(_ pending: [PendingDelivery]) {
     if draining { return }
     let now = lane.shared.now().unixSeconds
-    for delivery in pending {
+    for var delivery in pending {
+      // Reports that waited for us while we were down come before the last word.
+      if delivery.recovered, delivery.entry.recipients.isEmpty { delivery.entry.dueAt = max(delivery.entry.dueAt, now + 3600) }
       if delivery.entry.dueAt <= now { attempt(delivery) } else { wait(delivery) }
     }
   }
@@ -57,6 +73,7 @@ final class Deliveries {
 
   private func wait(_ delivery: PendingDelivery) {
     waiting[delivery.entry.id] = delivery
+    if let token = delivery.entry.proofToken { tokens[token] = delivery.entry.id }
     due.insert(delivery.entry.id, at: delivery.entry.dueAt)
   }
 
@@ -70,18 +87,33 @@ final class Deliveries {
       underway[delivery.entry.id] = delivery
       return attempted(delivery.entry.id, fates)
     }
+    underway[delivery.entry.id] = delivery
+    if let token = delivery.entry.proofToken { tokens[token] = delivery.entry.id }
+    let end = delivery.entry.createdAt + Int64(lane.shared.limits.delivery.giveUpSeconds)
+    if delivery.entry.recipients.isEmpty, lane.shared.now().unixSeconds < end {
+      underway[delivery.entry.id] = nil
+      var later = delivery
+      later.entry.dueAt = end
+      return wait(later)
+    }
+    if delivery.entry.recipients.isEmpty {
+      // Its time is over, and of those that it still waits for nothing was heard.
+      let hours = lane.shared.limits.delivery.giveUpSeconds / 3600
+      let unproven = RecipientFate.Outcome.failed(.unproven(hours: hours), text: "no delivery report within \(hours) hours")
+      return attempted(delivery.entry.id, delivery.entry.awaiting.map { RecipientFate(recipient: $0, outcome: unproven) }, isReport: true)
+    }
+    let strangers = closedMailboxes(delivery)
+    if !strangers.isEmpty { return attempted(delivery.entry.id, strangers) }
     let content: [Chunk]
     do { content = try delivery.entry.content.map { try lane.shared.spool.chunk($0) } } catch {
       lane.shared.logger.critical("a queued message cannot be read", metadata: ["entry": "\(delivery.entry.id)", "error": "\(error)"])
       // It counts as an attempt, so that the sender has a final word after 24 hours (RFC 6109 §2.2.2).
-      underway[delivery.entry.id] = delivery
       let reason = "the stored message cannot be read: \(error)"
       return attempted(delivery.entry.id, delivery.entry.recipients.map { RecipientFate(recipient: $0, outcome: .later(reason)) })
     }
-    underway[delivery.entry.id] = delivery
     switch delivery.entry.route {
     case .mailbox:
-      if let pool = pool(named: SharedState.lmtpRoute) { pool.enqueue(job(delivery, content)) } else { store(delivery, content) }
+      if let pool = pool(named: SharedState.mailboxRoute) { pool.enqueue(job(delivery, content)) } else { store(delivery, content) }
     case .relay(let name):
       if let pool = pool(named: name) ?? reroutedPool(delivery.entry) {
         pool.enqueue(job(delivery, content))
@@ -91,6 +123,19 @@ final class Deliveries {
         }
         attempted(delivery.entry.id, fates)
       }
+    }
+  }
+
+  /// The service mailbox takes take-charge receipts and virus detection notices only (RFC 6109 §2.2.5), and nobody has the service
+  /// address as his mailbox: for anything else there is no such mailbox.
+  private func closedMailboxes(_ delivery: PendingDelivery) -> [RecipientFate] {
+    guard delivery.entry.route == .mailbox else { return [] }
+    let points = lane.shared.points
+    let isForService = delivery.entry.kind == .takeCharge || delivery.matter.reception?.kind == .serviceNotice
+    return delivery.entry.recipients.compactMap { recipient in
+      let isService = ASCII.equal(recipient, points.serviceMailbox)
+      let isClosed = isService ? !isForService : ASCII.equal(recipient, points.provider.serviceAddress)
+      return isClosed ? RecipientFate(recipient: recipient, outcome: .failed(.noMailbox, text: "nobody's mailbox")) : nil
     }
   }
 
@@ -112,14 +157,17 @@ final class Deliveries {
 
   /// The way of an entry whose route an operator has since taken out of the configuration.
   private func reroutedPool(_ entry: QueueEntry) -> RelayPool? {
-    guard let first = entry.recipients.first, case .relay(let name) = lane.shared.accessPoint.routing.route(for: first) else { return nil }
+    guard let first = entry.recipients.first, case .relay(let name) = lane.shared.points.routing.route(for: first) else { return nil }
     return pool(named: name)
   }
 
   private func job(_ delivery: PendingDelivery, _ content: [Chunk]) -> RelayJob {
-    RelayJob(sender: delivery.entry.sender, recipients: delivery.entry.recipients, content: content, bytes: delivery.entry.bytes) {
-      [weak self] fates in self?.attempted(delivery.entry.id, fates)
-    }
+    let entry = delivery.entry
+    // Reports go to the sender of the transaction: that must be us, not the sender of the envelope (`pec-rules` 13.8).
+    return RelayJob(
+      sender: entry.proofToken == nil ? entry.sender : lane.shared.points.provider.serviceAddress, recipients: entry.recipients,
+      content: content, bytes: entry.bytes, hasEightBit: entry.hasEightBit, envelopeID: entry.proofToken
+    ) { [weak self] fates in self?.attempted(entry.id, fates) }
   }
 
   /// Into a mailbox of our own, by the mailbox thread.
@@ -130,37 +178,98 @@ final class Deliveries {
       case .mailbox(let fates): self?.attempted(entry.id, fates)
       case .failed(let reason):
         self?.attempted(entry.id, entry.recipients.map { RecipientFate(recipient: $0, outcome: .later(reason)) })
-      case .authentication, .stored, .signature, .committed: preconditionFailure("a mailbox's answer of another kind")
+      default: preconditionFailure("a mailbox's answer of another kind")
       }
     }
     lane.shared.mailboxes?.deliver(
       MailboxJob(
-        recipients: entry.recipients, sender: entry.sender, uniqueName: entry.messageID, content: content,
+        recipients: entry.recipients, sender: entry.sender, uniqueName: entry.reception == nil ? entry.messageID : entry.id,
+        content: content,
         // What was tried before may have been stored without our remembering it: then the mailbox is looked at first.
         mayBeThere: entry.attempts > 0 || delivery.recovered, address: address))
   }
 
-  /// An attempt is over: its journey says what is settled and what follows.
-  private func attempted(_ id: String, _ fates: [RecipientFate]) {
+  /// An attempt is over, or a report has come: the journey says what is settled and what follows.
+  private func attempted(_ id: String, _ fates: [RecipientFate], isReport: Bool = false, _ reply: ControlReply? = nil) {
     // An attempt that was cut off by the end of the process is no attempt: the entry stays as it is, due.
-    guard !stopped, let delivery = underway[id] else { return }
-    let run = DeliveryRun(lane: lane, delivery: delivery) { [weak self] entry in
-      self?.finished(delivery, entry, fates)
+    guard !stopped, let delivery = underway[id] else {
+      reply?.add([Deliveries.unsettled])
+      return
     }
-    run.start(fates)
+    let run = DeliveryRun(lane: lane, delivery: delivery) { [weak self] entry in
+      self?.finished(delivery, entry, fates, isReport: isReport, reply)
+    }
+    run.start(fates, isReport: isReport)
   }
 
-  private func finished(_ delivery: PendingDelivery, _ entry: QueueEntry, _ fates: [RecipientFate]) {
+  private func finished(
+    _ delivery: PendingDelivery, _ entry: QueueEntry, _ fates: [RecipientFate], isReport: Bool, _ reply: ControlReply?
+  ) {
     underway[entry.id] = nil
     defer { lane.checkDrained() }
-    if entry.recipients.isEmpty {
+    let before = delivery.entry
+    let isDurable = entry.recipients != before.recipients || entry.awaiting != before.awaiting || entry.attempts != before.attempts
+    reply?.add([isDurable ? entry.id : Deliveries.unsettled])
+    if entry.recipients.isEmpty, entry.awaiting.isEmpty {
       lane.shared.counters.delivered.add(1, ordering: .relaxed)
-      lane.shared.committer.perform(.release(delivery.entry.content))
+      if let token = entry.proofToken { tokens[token] = nil }
+      for report in early.removeValue(forKey: entry.id) ?? [] { report.reply.add([entry.id]) }
+      lane.shared.committer.perform(.release(before.content))
       return
     }
     // The entry as it was: signing or the commit failed, nothing of this attempt is durable.
-    if entry.attempts == delivery.entry.attempts, fates.contains(where: \.isFinal) { unrecorded[entry.id] = fates }
-    wait(PendingDelivery(entry: entry, transaction: delivery.transaction, recovered: true))
+    if !isDurable, !isReport, fates.contains(where: \.isFinal) { unrecorded[entry.id] = fates }
+    let next = PendingDelivery(entry: entry, matter: delivery.matter, recovered: true)
+    if isDurable, let report = nextEarly(entry.id) {
+      underway[entry.id] = next
+      return attempted(entry.id, report.fates, isReport: true, report.reply)
+    }
+    for report in early.removeValue(forKey: entry.id) ?? [] { report.reply.add([Deliveries.unsettled]) }
+    wait(next)
+  }
+
+  // MARK: Delivery reports
+
+  /// Notes what the mailboxes' server reports (RFC 3464), if the entry is one of this lane's. Only "delivered" proves delivery, and only
+  /// "failed" its failure: "relayed", "expanded" and "delayed" leave the question open.
+  func note(_ report: ReceivedDeliveryReport, _ reply: ControlReply) {
+    guard let token = report.envelopeID, let id = tokens[token], let delivery = waiting[id] ?? underway[id] else { return reply.add([]) }
+    let known = delivery.entry.recipients + delivery.entry.awaiting
+    // An alias brings several lines for one recipient: it is there when one of them says so.
+    let lines = report.recipients.filter { $0.action == .delivered } + report.recipients.filter { $0.action != .delivered }
+    let opens = report.recipients.filter { $0.action == .relayed || $0.action == .expanded || $0.action == .delayed }.compactMap(\.original)
+    let fates = lines.compactMap { line -> RecipientFate? in
+      let named = [line.original, line.final].compactMap { $0 }
+      guard let recipient = known.first(where: { address in named.contains { ASCII.equal($0, address) } }) else { return nil }
+      let words = [line.status, line.diagnostic ?? ""].filter { !$0.isEmpty }.joined(separator: " ")
+      switch line.action {
+      case .delivered: return RecipientFate(recipient: recipient, outcome: .delivered("delivery report: \(words)"))
+      case .failed where opens.contains(where: { ASCII.equal($0, recipient) }): return nil
+      case .failed:
+        // A report says "failed" of what it tried for too long as well, with the status of the last try.
+        let status = line.status.hasPrefix("4.") ? "5" + line.status.dropFirst() : line.status
+        let cause = DeliveryFailure.refused(code: 554, enhanced: status, text: line.diagnostic ?? "")
+        return RecipientFate(recipient: recipient, outcome: .failed(cause, text: "delivery report: \(words)"))
+      case .delayed, .relayed, .expanded:
+        lane.shared.logger.notice("a delivery report proves nothing", metadata: ["entry": "\(id)", "action": "\(line.action.rawValue)"])
+        return nil
+      }
+    }
+    if fates.isEmpty { return reply.add([id]) }
+    unrecorded[id] = nil
+    if waiting.removeValue(forKey: id) != nil {
+      underway[id] = delivery
+      attempted(id, fates, isReport: true, reply)
+    } else {
+      early[id, default: []].append(Report(fates: fates, reply: reply))
+    }
+  }
+
+  private func nextEarly(_ id: String) -> Report? {
+    guard var reports = early[id], !reports.isEmpty else { return nil }
+    let first = reports.removeFirst()
+    early[id] = reports.isEmpty ? nil : reports
+    return first
   }
 
   // MARK: The operator
@@ -170,7 +279,7 @@ final class Deliveries {
     var met: [String] = []
     switch operation {
     case .retry(let id):
-      for key in waiting.keys.sorted() where id == nil || key == id {
+      for key in waiting.keys.sorted() where (id == nil || key == id) && waiting[key]?.entry.recipients.isEmpty == false {
         waiting[key]?.entry.dueAt = 0
         due.insert(key, at: 0)
         met.append(key)
@@ -185,7 +294,7 @@ final class Deliveries {
         let removed = RecipientFate.Outcome.failed(.removed, text: "removed from the queue by the operator")
         attempted(
           id,
-          delivery.entry.recipients.map { recipient in
+          (delivery.entry.recipients + delivery.entry.awaiting).map { recipient in
             heard.first { $0.recipient == recipient } ?? RecipientFate(recipient: recipient, outcome: removed)
           })
       }

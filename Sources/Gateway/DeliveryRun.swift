@@ -2,32 +2,53 @@ import Journey
 import Octets
 import PEC
 
-/// Performs the effects of one attempt's journey: notices signed and committed, the entry settled or postponed.
+/// Performs the effects of one attempt's journey: receipts and notices signed and committed, the entry settled or postponed.
 final class DeliveryRun {
   private let lane: Lane
   private let then: (QueueEntry) -> Void
   private var journey: DeliveryJourney
-  private let transaction: TransactionRecord
-  private let entry: QueueEntry
+  private let delivery: PendingDelivery
+  private var entry: QueueEntry { delivery.entry }
 
   init(lane: Lane, delivery: PendingDelivery, then: @escaping (QueueEntry) -> Void) {
     self.lane = lane
     self.then = then
-    transaction = delivery.transaction
-    entry = delivery.entry
-    journey = DeliveryJourney(delivery.entry, of: delivery.transaction, at: lane.shared.accessPoint)
+    self.delivery = delivery
+    journey = DeliveryJourney(delivery.entry, of: delivery.matter, at: lane.shared.points)
   }
 
-  func start(_ fates: [RecipientFate]) {
+  /// - Parameter isReport: true when the fates are what a delivery report said.
+  func start(_ fates: [RecipientFate], isReport: Bool) {
     for fate in fates { log(fate) }
-    perform(journey.handle(.attempted(fates, at: lane.shared.now(), random: Entropy.word())))
+    guard wantsBrief(fates), let reception = delivery.matter.reception else { return go(fates, isReport, nil) }
+    let address = lane.returnAddress { [self] completion in
+      switch completion {
+      case .brief(let brief): go(fates, isReport, brief)
+      case .failed(let reason):
+        // The receipt is due all the same; the complete form proves more than was asked for.
+        lane.shared.logger.error("a brief receipt becomes a complete one: \(reason)", metadata: ["entry": "\(entry.id)"])
+        go(fates, isReport, nil)
+      default: preconditionFailure("an examiner's answer of another kind")
+      }
+    }
+    lane.shared.examiner.brief(entry, reception, address)
+  }
+
+  private func wantsBrief(_ fates: [RecipientFate]) -> Bool {
+    guard DeliveryJourney.isDelivery(entry), delivery.matter.transaction.receiptType == .brief else { return false }
+    return fates.contains { if case .delivered = $0.outcome { true } else { false } }
+  }
+
+  private func go(_ fates: [RecipientFate], _ isReport: Bool, _ brief: EnclosedOriginal?) {
+    let attempt = DeliveryJourney.Attempt(fates, at: lane.shared.now(), random: .drawn(), isReport: isReport, brief: brief)
+    perform(journey.handle(.attempted(attempt)))
   }
 
   private func perform(_ effects: [Effect]) {
     for effect in effects {
       switch effect {
       case .sign(let drafts, let instant):
-        lane.sign(drafts, at: instant, original: .none) { [self] result in
+        lane.sign(drafts, at: instant, original: .stored(entry.content)) { [self] result in
           switch result {
           case .success(let signatures): perform(journey.handle(.signed(signatures)))
           case .failure(let failure): perform(journey.handle(.signingFailed(failure.reason)))
@@ -35,7 +56,7 @@ final class DeliveryRun {
         }
       case .commit(let plan):
         let address = lane.returnAddress { [self] completion in committed(completion) }
-        lane.shared.committer.perform(.commit(plan, .none, address))
+        lane.shared.committer.perform(.commit(plan, .stored(entry.content), address))
       case .reply, .releaseOriginal: break
       case .finished: then(journey.entry)
       }
@@ -44,11 +65,11 @@ final class DeliveryRun {
 
   private func committed(_ completion: Completion) {
     switch completion {
-    case .committed(let entries):
+    case .committed(let deliveries):
       perform(journey.handle(.committed))
-      lane.deliveries.dispatch(entries.map { PendingDelivery(entry: $0, transaction: transaction) })
+      lane.deliveries.dispatch(deliveries)
     case .failed(let reason): perform(journey.handle(.commitFailed(reason)))
-    case .authentication, .stored, .signature, .mailbox: preconditionFailure("a commit's answer of another kind")
+    default: preconditionFailure("a commit's answer of another kind")
     }
   }
 

@@ -31,6 +31,7 @@ public final class Gateway: Sendable {
   private let inboxes: [Mailbox<LaneMessage>]
   private let threads: Mutex<[WorkerThread]>
   private let drained: Handoff<Void>
+  private let upkeep: Upkeep
   /// Listening addresses, in the order of the configuration, with the ports the system gave.
   public let addresses: [String]
 
@@ -38,6 +39,7 @@ public final class Gateway: Sendable {
     shared: SharedState, configuration: GatewayConfiguration, inboxes: [Mailbox<LaneMessage>], threads: [WorkerThread],
     drained: Handoff<Void>, addresses: [String]
   ) {
+    upkeep = Upkeep(index: configuration.index, trust: configuration.trust, shared.index, shared.trust, logger: shared.logger)
     self.shared = shared
     self.configuration = configuration
     self.inboxes = inboxes
@@ -62,7 +64,7 @@ public final class Gateway: Sendable {
     let parts = try GatewayParts(configuration, logger: logger)
     let pending = try parts.recover()
     let drained = Handoff<Void>()
-    let shared = try parts.assemble { drained.send(()) }
+    let shared = try SharedState(parts) { drained.send(()) }
     let plans = try parts.listenerPlans()
     let started = Handoff<LaneStart>()
     var inboxes: [Mailbox<LaneMessage>] = []
@@ -96,6 +98,7 @@ public final class Gateway: Sendable {
     let running = Gateway(
       shared: shared, configuration: configuration, inboxes: inboxes, threads: threads, drained: drained,
       addresses: zip(plans, ports).map { "\($0.address):\($1)" })
+    shared.setLanes(inboxes)
     box.set(running)
     running.distribute(pending)
     return running
@@ -117,12 +120,14 @@ public final class Gateway: Sendable {
     drained.wait(forSeconds: seconds)
     for inbox in inboxes { inbox.send(.stop) }
     for thread in threads.withLock({ $0 }) { thread.join() }
+    upkeep.finish()
     shared.finish()
   }
 
   /// Reads the provider index and the users again; what cannot be read leaves the old in place. Returns a line for people.
   public func reload() -> String {
     let index = shared.index.reload()
+    upkeep.refresh()
     var line = "index: " + index.lines.joined(separator: "; ")
     do {
       let problems = try shared.accounts.reload()
@@ -143,6 +148,10 @@ public final class Gateway: Sendable {
       operate(.drop(entry), named: entry, answer)
     // Not on the lane that asked: a large index takes seconds to read.
     case "reload": WorkerThread(name: "reload") { answer(ControlAnswer(ok: true, message: self.reload())) }.detach()
+    case "index-fetch":
+      upkeep.fetchIndex(allowsLosses: request.entry == "allow-losses") { lines, isLoaded in
+        answer(ControlAnswer(ok: isLoaded, message: lines))
+      }
     case "status":
       let counters = shared.counters
       answer(

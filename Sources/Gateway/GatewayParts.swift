@@ -8,6 +8,7 @@ import Mailstore
 import Octets
 import PEC
 import ProviderIndex
+import Reception
 import SMTPWire
 import Signing
 import Spool
@@ -15,16 +16,17 @@ import TLSPipe
 
 /// The parts of a gateway, made one by one from its configuration: each failure says what could not be made, and why.
 final class GatewayParts {
-  private let configuration: GatewayConfiguration
-  private let logger: Logger
-  private let credentials: SignerCredentials
-  private let accounts: Accounts
-  private let index: ProviderIndex
-  private let serverTLS: TLSContext?
-  private let ledger: Ledger
-  private let spool: Spool
-  private let accessPoint: AccessPoint
-  private let nextHops: [String: NextHop]
+  let configuration: GatewayConfiguration
+  let logger: Logger
+  let credentials: SignerCredentials
+  let accounts: Accounts
+  let index: ProviderIndex
+  let trust: TrustStore
+  let serverTLS: TLSContext?
+  let ledger: Ledger
+  let spool: Spool
+  let points: ProviderPoints
+  let nextHops: [String: NextHop]
 
   init(_ configuration: GatewayConfiguration, logger: Logger) throws {
     self.configuration = configuration
@@ -38,31 +40,55 @@ final class GatewayParts {
     for problem in accounts.problems { logger.warning("users: \(problem)") }
     try FileManager.default.createDirectory(
       atPath: configuration.dataDirectory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-    index = ProviderIndex(path: configuration.indexFile, copyPath: "\(configuration.dataDirectory)/index.last-good.ldif")
-    let report = index.reload()
-    for line in report.lines { logger.log(level: report.isLoaded ? .info : .warning, "provider index: \(line)") }
-    if index.snapshot.isEmpty {
-      throw StartError(
-        "\(configuration.indexFile): no provider index could be loaded, and there is no last good copy: \(report.lines.joined(separator: "; "))"
-      )
-    }
+    index = try ProviderIndex(configuration)
+    try GatewayParts.load(index, configuration, logger)
+    trust = try TrustStore(configuration.trust, cache: "\(configuration.dataDirectory)/revocation", logger: logger)
     serverTLS = try configuration.tls.map { try TLSContext.server(certificatePEM: $0.certificate, keyPEM: $0.key) }
     nextHops = try GatewayParts.nextHops(configuration)
-    var relays: [String: String] = [:]
-    for route in configuration.routes {
-      for domain in route.domains where domain != "*" { relays[domain] = GatewayParts.name(of: route) }
-    }
-    let fallback = configuration.routes.first { $0.domains.contains("*") }.map(GatewayParts.name(of:)) ?? "default"
-    accessPoint = AccessPoint(
-      provider: ProviderIdentity(
-        name: provider.name, serviceAddress: provider.serviceAddress, mailDomain: provider.mailDomain, nodeName: provider.node),
-      limits: configuration.limits,
-      routing: RoutingTable(localDomains: provider.domains, relays: relays, fallback: fallback))
+    points = GatewayParts.points(configuration)
     ledger = try Ledger(path: Gateway.ledgerPath(configuration.dataDirectory))
     spool = try Spool(
       directory: Gateway.spoolPath(configuration.dataDirectory), segmentBytes: configuration.limits.storage.segmentBytes,
       liveRanges: try ledger.liveRanges())
     for problem in spool.problems { logger.critical("spool: \(problem)") }
+  }
+
+  /// An index from the file, or the last good copy. Where one is to be fetched, an empty one will do for the first moment.
+  private static func load(_ index: ProviderIndex, _ configuration: GatewayConfiguration, _ logger: Logger) throws {
+    var report = index.reload()
+    for line in report.lines { logger.log(level: report.isLoaded ? .info : .warning, "provider index: \(line)") }
+    if index.snapshot.isEmpty, configuration.index.fetch != nil {
+      let fetched = IndexFetch.fetch(configuration.index, into: index, allowsLosses: false)
+      for line in fetched.lines { logger.log(level: fetched.isLoaded ? .info : .warning, "provider index: \(line)") }
+      report = fetched.isLoaded ? index.reload() : report
+    }
+    if index.snapshot.isEmpty {
+      throw StartError(
+        "\(configuration.indexFile): no provider index could be loaded, and there is no last good copy: \(report.lines.joined(separator: "; "))"
+      )
+    }
+  }
+
+  private static func points(_ configuration: GatewayConfiguration) -> ProviderPoints {
+    let provider = configuration.provider
+    var relays: [String: String] = [:]
+    for route in configuration.routes {
+      for domain in route.domains where domain != "*" { relays[domain] = name(of: route) }
+    }
+    let fallback = configuration.routes.first { $0.domains.contains("*") }.map(name(of:)) ?? "default"
+    var provesByReport = false
+    if case .smtp = configuration.mailboxes { provesByReport = true }
+    let ordinary = configuration.ordinaryMail
+    return ProviderPoints(
+      provider: ProviderIdentity(
+        name: provider.name, serviceAddress: provider.serviceAddress, mailDomain: provider.mailDomain, nodeName: provider.node),
+      serviceMailbox: provider.serviceMailbox, limits: configuration.limits,
+      routing: RoutingTable(
+        localDomains: provider.domains, relays: relays, fallback: fallback, localAddresses: [provider.serviceMailbox]),
+      ordinaryMail: OrdinaryMailPolicy(
+        standard: OrdinaryAction(ordinary.standard), forged: OrdinaryAction(ordinary.forged),
+        domains: ordinary.domains.mapValues(OrdinaryAction.init), mailboxes: ordinary.mailboxes.mapValues(OrdinaryAction.init)),
+      hostname: configuration.hostname, provesDeliveryByReport: provesByReport)
   }
 
   /// Name of a route: its first domain, or "default".
@@ -72,37 +98,25 @@ final class GatewayParts {
 
   /// What an earlier run left to be delivered.
   func recover() throws -> [PendingDelivery] {
-    var transactions: [String: TransactionRecord] = [:]
+    var matters: [String: Matter] = [:]
     var pending: [PendingDelivery] = []
     for entry in try ledger.allEntries() {
-      let known = try transactions[entry.pecID] ?? ledger.transaction(pecID: entry.pecID)
-      guard let known else {
+      // The reception of our own envelope bears the PEC id itself.
+      let key = entry.reception.map { "reception \($0)" } ?? entry.pecID
+      guard let known = try matters[key] ?? matter(of: entry) else {
         logger.critical("a queue entry without its transaction is left alone", metadata: ["entry": "\(entry.id)"])
         continue
       }
-      transactions[entry.pecID] = known
-      pending.append(PendingDelivery(entry: entry, transaction: known, recovered: true))
+      matters[key] = known
+      pending.append(PendingDelivery(entry: entry, matter: known, recovered: true))
     }
     if !pending.isEmpty { logger.notice("\(pending.count) messages of an earlier run are on their way again") }
     return pending
   }
 
-  /// All parts together, with their threads running.
-  func assemble(onDrained: @escaping @Sendable () -> Void) throws -> SharedState {
-    let counters = Counters()
-    let mailboxes: MailboxWriter?
-    switch configuration.mailboxes {
-    case .maildir(let root): mailboxes = MailboxWriter(maildir: try Maildir(root: root), accounts: accounts)
-    case .lmtp: mailboxes = nil
-    }
-    return SharedState(
-      accessPoint: accessPoint, limits: configuration.limits, laneCount: configuration.lanes, spool: spool,
-      committer: Committer(spool: spool, ledger: ledger, counters: counters, logger: logger),
-      mailboxes: mailboxes, authenticator: Authenticator(accounts: accounts, threads: 2),
-      accounts: accounts, index: index, serverTLS: serverTLS, nextHops: nextHops, counters: counters,
-      signers: try SignerPool(
-        credentials: credentials, threads: configuration.signer.threads, batch: configuration.limits.storage.signingBatch),
-      logger: logger, onDrained: onDrained)
+  private func matter(of entry: QueueEntry) throws -> Matter? {
+    if let id = entry.reception { return try ledger.reception(id: id).map { Matter($0) } }
+    return try ledger.transaction(pecID: entry.pecID).map { Matter($0, nil) }
   }
 
   private static func nextHops(_ configuration: GatewayConfiguration) throws -> [String: NextHop] {
@@ -118,17 +132,24 @@ final class GatewayParts {
         profile: ClientProfile(
           kind: .smtp, heloName: configuration.hostname, tls: clientPolicy(route.tls), credentials: credentials))
     }
-    if case .lmtp(let target) = configuration.mailboxes {
-      let place: NextHop.Place =
-        switch target {
-        case .tcp(let endpoint): .tcp(host: endpoint.host, port: endpoint.port)
-        case .unix(let path): .local(path: path)
-        }
-      hops[SharedState.lmtpRoute] = NextHop(
-        name: SharedState.lmtpRoute, endpoint: place, serverName: nil, tls: nil,
-        profile: ClientProfile(kind: .lmtp, heloName: configuration.hostname, tls: .never, credentials: nil))
-    }
+    if let hop = mailboxHop(configuration) { hops[SharedState.mailboxRoute] = hop }
     return hops
+  }
+
+  private static func mailboxHop(_ configuration: GatewayConfiguration) -> NextHop? {
+    let place: NextHop.Place
+    var kind = ClientProfile.Kind.lmtp
+    switch configuration.mailboxes {
+    case .maildir: return nil
+    case .lmtp(.tcp(let endpoint)): place = .tcp(host: endpoint.host, port: endpoint.port)
+    case .lmtp(.unix(let path)): place = .local(path: path)
+    case .smtp(let server):
+      place = .tcp(host: server.nextHop.host, port: server.nextHop.port)
+      kind = .smtp
+    }
+    return NextHop(
+      name: SharedState.mailboxRoute, endpoint: place, serverName: nil, tls: nil,
+      profile: ClientProfile(kind: kind, heloName: configuration.hostname, tls: .never, credentials: nil))
   }
 
   private static func clientPolicy(_ tls: RouteTLS) -> ClientProfile.TLSPolicy {
@@ -150,15 +171,53 @@ final class GatewayParts {
       case .submissions:
         trust = .submission(implicitTLS: true)
         implicit = true
+      case .incoming: trust = .incoming
       case .trusted(let peers, let user):
         trust = .trustedPeer(userFromMailFrom: user == .mailFrom)
         mayConnect = { peers.contains(address: $0) }
       }
+      let isIncoming = settings.kind == .incoming
+      // An envelope is larger than the message in it.
+      let room = isIncoming ? 1 << 20 : 0
       let profile = ServerProfile(
-        hostname: configuration.hostname, trust: trust, sizeLimitBytes: configuration.limits.message.maximumBytes,
-        limits: configuration.limits.command, startTLSAvailable: settings.kind == .submission && serverTLS != nil)
+        hostname: configuration.hostname, trust: trust, sizeLimitBytes: configuration.limits.message.maximumBytes + room,
+        limits: configuration.limits.command,
+        startTLSAvailable: (settings.kind == .submission || isIncoming) && serverTLS != nil)
       return ListenerPlan(
         address: settings.address, port: settings.port, profile: profile, implicitTLS: implicit, mayConnect: mayConnect)
     }
+  }
+}
+
+extension OrdinaryAction {
+  init(_ treatment: OrdinaryTreatment) {
+    switch treatment {
+    case .refuse: self = .refuse
+    case .discard: self = .discard
+    case .anomaly: self = .anomaly
+    case .forward(let address): self = .forward(address)
+    }
+  }
+}
+
+extension ProviderIndex {
+  /// The provider index as a configuration has it: where it is, who must have signed it, where the last good copy is kept. It lists
+  /// nobody until it was loaded. Throws when the signers' certificates cannot be read.
+  public convenience init(_ configuration: GatewayConfiguration) throws {
+    let settings = configuration.index
+    let signers = try settings.signers.map { try TrustAnchors(paths: [$0]) }
+    let data = configuration.dataDirectory
+    self.init(
+      path: settings.file, copyPath: "\(data)/index.last-good.ldif", historyPath: "\(data)/index-history",
+      maximumLossPercent: settings.maximumLossPercent,
+      // What a directory server gives is vouched for by the connection.
+      requiresSignature: signers != nil && settings.fetch?.usesLDAP != true,
+      digest: { Hex.encode(ContentDigest.sha1([Chunk($0)])) },
+      // At the signer's own time: a copy must not become useless because the operator's certificate has expired since.
+      opening: signers.map(ProviderIndex.opening))
+  }
+
+  private static func opening(_ anchors: TrustAnchors) -> IndexReading.Opening {
+    { octets in try SignedContent.open(octets, signers: [], anchors: anchors, at: nil).content }
   }
 }

@@ -27,7 +27,7 @@ final class Lane {
   private var mailbox: Mailbox<LaneMessage>!
   private var waiting: [UInt64: (Completion) -> Void] = [:]
   private var nextToken: UInt64 = 1
-  private var sessions: [UInt64: SubmissionSession] = [:]
+  private var sessions: [UInt64: SMTPSession] = [:]
   private var listeners: [Listener] = []
   private var ticker: LoopTimer?
   private var draining = false
@@ -79,7 +79,7 @@ final class Lane {
     shared.counters.connections.add(1, ordering: .relaxed)
     shared.counters.openConnections.add(1, ordering: .relaxed)
     nextToken += 1
-    let session = SubmissionSession(lane: self, id: nextToken, stream: stream, listener: settings)
+    let session = SMTPSession(lane: self, id: nextToken, stream: stream, listener: settings)
     sessions[nextToken] = session
     session.begin()
   }
@@ -116,6 +116,7 @@ final class Lane {
     case .completed(let token, let completion): waiting.removeValue(forKey: token)?(completion)
     case .dispatch(let pending): deliveries.dispatch(pending)
     case .operate(let operation, let reply): deliveries.operate(operation, reply)
+    case .report(let report, let reply): deliveries.note(report, reply)
     case .drain: drain()
     case .stop:
       deliveries.stop()

@@ -1,6 +1,8 @@
 import EventLoop
 import Journey
 import Octets
+import PEC
+import Reception
 
 /// What comes back to a lane from the threads it handed work to.
 enum Completion: Sendable {
@@ -10,10 +12,14 @@ enum Completion: Sendable {
   case stored(StoredRange)
   /// A CMS signature in DER.
   case signature([UInt8])
-  /// A commit is durable; these entries wait for delivery.
-  case committed([QueueEntry])
+  /// A commit is durable; these wait for delivery.
+  case committed([PendingDelivery])
   /// A mailbox took, or refused, a message.
   case mailbox([RecipientFate])
+  /// What was found out about a message from outside.
+  case examined(Examination)
+  /// The brief form of an original; nil where it is the original itself.
+  case brief(EnclosedOriginal?)
   /// The work failed; the text says why.
   case failed(String)
 }
@@ -26,16 +32,18 @@ enum LaneMessage: Sendable {
   case dispatch([PendingDelivery])
   /// An operator's word about queue entries.
   case operate(QueueOperation, ControlReply)
+  /// A delivery report came in, on whichever lane: the entry that it proves may be here.
+  case report(ReceivedDeliveryReport, ControlReply)
   /// Take no new connections; finish what is here.
   case drain
   /// End now.
   case stop
 }
 
-/// A queue entry with the facts of its transaction.
+/// A queue entry with what it is about.
 struct PendingDelivery: Sendable {
   var entry: QueueEntry
-  var transaction: TransactionRecord
+  var matter: Matter
   /// True when an earlier attempt, perhaps of an earlier process, may have succeeded without being remembered.
   var recovered = false
 }

@@ -22,11 +22,14 @@ final class MailboxWriter: Sendable {
   private let queue: Handoff<MailboxJob>
   private let thread: WorkerThread
 
-  init(maildir: Maildir, accounts: Accounts) {
+  /// - Parameter serviceMailbox: the one mailbox that is nobody's.
+  init(maildir: Maildir, accounts: Accounts, serviceMailbox: String) {
     let queue = Handoff<MailboxJob>()
     self.queue = queue
     thread = WorkerThread(name: "mailboxes") {
-      while let batch = queue.take(atMost: 128) { MailboxWriter.perform(batch, maildir, accounts) }
+      while let batch = queue.take(atMost: 128) {
+        MailboxWriter.perform(batch, maildir) { accounts.exists($0) || ASCII.equal($0, serviceMailbox) }
+      }
     }
   }
 
@@ -39,13 +42,13 @@ final class MailboxWriter: Sendable {
     thread.join()
   }
 
-  private static func perform(_ batch: [MailboxJob], _ maildir: Maildir, _ accounts: Accounts) {
+  private static func perform(_ batch: [MailboxJob], _ maildir: Maildir, exists: (String) -> Bool) {
     var deliveries: [MaildirDelivery] = []
     var places: [(job: Int, recipient: String)] = []
     var fates = [[RecipientFate]](repeating: [], count: batch.count)
     for (index, job) in batch.enumerated() {
       for recipient in job.recipients {
-        guard accounts.exists(recipient) else {
+        guard exists(recipient) else {
           fates[index].append(RecipientFate(recipient: recipient, outcome: .failed(.noMailbox, text: "no such mailbox here")))
           continue
         }

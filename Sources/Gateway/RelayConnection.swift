@@ -126,7 +126,10 @@ final class RelayConnection {
     renew()
     job = next
     hasAnswered = false
-    smtp.start(DeliveryJob(sender: next.sender, recipients: next.recipients, bodyBytes: next.bytes, hasEightBit: false))
+    smtp.start(
+      DeliveryJob(
+        sender: next.sender, recipients: next.recipients, bodyBytes: next.bytes, hasEightBit: next.hasEightBit,
+        notification: next.envelopeID.map { DeliveryNotification(envelopeID: $0) }))
     return true
   }
 

@@ -8,13 +8,21 @@ final class RelayJob {
   let recipients: [String]
   let content: [Chunk]
   let bytes: Int
+  let hasEightBit: Bool
+  /// Wants delivery reports that name this (RFC 3461); nil for none.
+  let envelopeID: String?
   private var then: (([RecipientFate]) -> Void)?
 
-  init(sender: String, recipients: [String], content: [Chunk], bytes: Int, then: @escaping ([RecipientFate]) -> Void) {
+  init(
+    sender: String, recipients: [String], content: [Chunk], bytes: Int, hasEightBit: Bool, envelopeID: String?,
+    then: @escaping ([RecipientFate]) -> Void
+  ) {
     self.sender = sender
     self.recipients = recipients
     self.content = content
     self.bytes = bytes
+    self.hasEightBit = hasEightBit
+    self.envelopeID = envelopeID
     self.then = then
   }
 

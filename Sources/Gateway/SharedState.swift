@@ -1,11 +1,14 @@
 import Accounts
 import Configuration
+import EventLoop
 import Journey
 import Limits
 import Logging
+import Mailstore
 import Octets
 import PEC
 import ProviderIndex
+import Reception
 import SMTPWire
 import Signing
 import Spool
@@ -37,50 +40,88 @@ struct NextHop: Sendable {
 
 /// What all lanes look at: immutable, or made for many threads.
 final class SharedState: Sendable {
-  /// Name of the route that is our own LMTP server; no domain can be called that.
-  static let lmtpRoute = ":lmtp"
+  /// Name of the route that is our own mailboxes' server; no domain can be called that.
+  static let mailboxRoute = ":mailboxes"
 
-  let accessPoint: AccessPoint
+  let points: ProviderPoints
   let limits: Limits
   let laneCount: Int
   let spool: Spool
   let committer: Committer
-  /// Nil where mailboxes are reached by LMTP.
+  /// Nil where mailboxes are reached by LMTP or SMTP.
   let mailboxes: MailboxWriter?
   let authenticator: Authenticator
   let accounts: Accounts
   let index: ProviderIndex
+  let trust: TrustStore
+  let examiner: Examiner
+  /// Who may send delivery reports about mailboxes of ours.
+  let mayReport: @Sendable (String) -> Bool
   let serverTLS: TLSContext?
   let nextHops: [String: NextHop]
   let admission: Admission
   let counters: Counters
   let logger: Logger
   private let signers: SignerPool
+  private let lanes = Mutex<[Mailbox<LaneMessage>]>([])
   private let drainedLanes = Mutex<Set<Int>>([])
   private let onDrained: @Sendable () -> Void
 
-  init(
-    accessPoint: AccessPoint, limits: Limits, laneCount: Int, spool: Spool, committer: Committer, mailboxes: MailboxWriter?,
-    authenticator: Authenticator, accounts: Accounts, index: ProviderIndex, serverTLS: TLSContext?,
-    nextHops: [String: NextHop], counters: Counters, signers: SignerPool, logger: Logger, onDrained: @escaping @Sendable () -> Void
-  ) {
-    self.accessPoint = accessPoint
-    self.limits = limits
-    self.laneCount = laneCount
-    self.spool = spool
-    self.committer = committer
-    self.mailboxes = mailboxes
-    self.authenticator = authenticator
-    self.accounts = accounts
-    self.index = index
-    self.serverTLS = serverTLS
-    self.nextHops = nextHops
+  init(_ parts: GatewayParts, onDrained: @escaping @Sendable () -> Void) throws {
+    let configuration = parts.configuration
+    points = parts.points
+    limits = configuration.limits
+    laneCount = configuration.lanes
+    spool = parts.spool
+    logger = parts.logger
+    accounts = parts.accounts
+    index = parts.index
+    trust = parts.trust
+    serverTLS = parts.serverTLS
+    nextHops = parts.nextHops
+    let counters = Counters()
     self.counters = counters
-    self.signers = signers
-    self.logger = logger
+    committer = Committer(spool: parts.spool, ledger: parts.ledger, counters: counters, logger: parts.logger)
+    switch configuration.mailboxes {
+    case .maildir(let root):
+      mailboxes = MailboxWriter(
+        maildir: try Maildir(root: root), accounts: parts.accounts, serviceMailbox: configuration.provider.serviceMailbox)
+      mayReport = { _ in false }
+    case .lmtp:
+      mailboxes = nil
+      mayReport = { _ in false }
+    case .smtp(let mailboxServer):
+      mailboxes = nil
+      mayReport = { mailboxServer.reportsFrom.contains(address: $0) }
+    }
+    authenticator = Authenticator(accounts: parts.accounts, threads: 2)
+    examiner = Examiner(
+      spool: parts.spool, ledger: parts.ledger, trust: parts.trust, limits: configuration.limits.message,
+      threads: configuration.signer.threads)
+    signers = try SignerPool(
+      credentials: parts.credentials, threads: configuration.signer.threads, batch: configuration.limits.storage.signingBatch)
     self.onDrained = onDrained
     admission = Admission(
       maximum: limits.connection.maximumConnections, maximumPerPeer: limits.connection.maximumConnectionsPerPeer)
+  }
+
+  // MARK: Lanes
+
+  /// The lanes, once they run.
+  func setLanes(_ inboxes: [Mailbox<LaneMessage>]) { lanes.withLock { $0 = inboxes } }
+
+  /// Tells every lane of a delivery report; `then` is called once with the entries that it was about.
+  func tell(_ report: ReceivedDeliveryReport, then: @escaping @Sendable ([String]) -> Void) {
+    let inboxes = lanes.withLock { $0 }
+    // Before the lanes know what waits, nobody can say that nothing does: the report comes again.
+    guard !inboxes.isEmpty else { return then([Deliveries.unsettled]) }
+    let reply = ControlReply(lanes: inboxes.count, then: then)
+    for inbox in inboxes { inbox.send(.report(report, reply)) }
+  }
+
+  /// True when it is certain that the recipient has no mailbox here; another server's mailboxes only it knows.
+  func mailboxIsUnknown(_ recipient: String) -> Bool {
+    mailboxes != nil && !accounts.exists(recipient) && !ASCII.equal(recipient, points.serviceMailbox)
   }
 
   /// The present instant.
@@ -109,6 +150,7 @@ final class SharedState: Sendable {
   /// Ends the threads that serve the lanes, once the lanes have ended.
   func finish() {
     authenticator.finish()
+    examiner.finish()
     signers.stop()
     mailboxes?.finish()
     committer.finish()

@@ -1,46 +1,40 @@
 import Limits
+import Octets
 import PEC
 
-/// What became of one recipient in one attempt.
-public struct RecipientFate: Sendable, Equatable {
-  /// The possible ends of an attempt.
-  public enum Outcome: Sendable, Equatable {
-    /// The next hop answered 2xx, or the mailbox holds the message.
-    case delivered(String)
-    /// Not now: 4xx, no connection, silence. The text says why.
-    case later(String)
-    /// Never: 5xx, no such mailbox, the operator's word. The text is what was heard.
-    case failed(DeliveryFailure, text: String)
-  }
+/// The life of a queue entry after an attempt: what is settled, what is tried again and when, and which receipts and notices follow.
+///
+/// At the delivery point, an envelope in the mailbox becomes a delivery receipt, and only then (RFC 6109 §2.2.3, §3.3). A permanent
+/// failure, or 24 hours without success, of an envelope becomes a signed non-delivery notice for that recipient (§2.2.2, §3.3.3). A
+/// receipt or notice that cannot be delivered is logged and dropped: there is no notice about a notice. For ordinary mail that was
+/// taken its sender is told by a plain delivery report (RFC 5321 §6.1).
+public struct DeliveryJourney: Sendable {
+  /// What an attempt brought.
+  public struct Attempt: Sendable {
+    /// What became of recipients, and what reports have said about those that were awaited.
+    public var fates: [RecipientFate]
+    public var instant: Instant
+    public var random: RandomBits
+    /// True when this is no attempt but what a delivery report said (RFC 3464): it proves.
+    public var isReport: Bool
+    /// The original in its brief form (RFC 6109 §3.3.2.2), where the receipts want it; nil when the brief form is the complete one.
+    public var brief: EnclosedOriginal?
 
-  public var recipient: String
-  public var outcome: Outcome
-
-  /// True when there is nothing to try again.
-  public var isFinal: Bool {
-    switch outcome {
-    case .delivered, .failed: true
-    case .later: false
+    /// An attempt that ended now; `random` spreads retries and seeds boundaries.
+    public init(
+      _ fates: [RecipientFate], at instant: Instant, random: RandomBits, isReport: Bool = false, brief: EnclosedOriginal? = nil
+    ) {
+      self.isReport = isReport
+      self.fates = fates
+      self.instant = instant
+      self.random = random
+      self.brief = brief
     }
   }
 
-  /// Says what became of a recipient.
-  public init(recipient: String, outcome: Outcome) {
-    self.recipient = recipient
-    self.outcome = outcome
-  }
-}
-
-/// The life of a queue entry after an attempt: what is settled, what is tried again and when, and which notices the sender gets.
-///
-/// A permanent failure, or 24 hours without success, of a transport envelope becomes a signed non-delivery notice for that
-/// recipient (RFC 6109 §2.2.2, §3.3.3). A receipt or notice that cannot be delivered is logged and dropped: there is no notice
-/// about a notice.
-public struct DeliveryJourney: Sendable {
   /// What happened.
   public enum Event: Sendable {
-    /// An attempt ended; `random` spreads the retries.
-    case attempted([RecipientFate], at: Instant, random: UInt64)
+    case attempted(Attempt)
     case signed([[UInt8]])
     case signingFailed(String)
     case committed
@@ -55,46 +49,59 @@ public struct DeliveryJourney: Sendable {
   }
 
   private struct Work: Sendable {
-    var changes: [LedgerChange]
-    var drafts: [Draft]
-    var instant: Instant
+    var attempt: Attempt
+    var changes: [LedgerChange] = []
+    var drafts: [Draft] = []
+    /// Messages that are not signed.
+    var reports: [OutgoingMessage] = []
+    /// Boundaries that were seeded.
+    var seeds: UInt64 = 0
+
+    mutating func seed() -> UInt64 {
+      seeds += 1
+      return attempt.random.boundary(seeds)
+    }
   }
 
-  private let point: AccessPoint
-  /// Facts of the transaction the entry belongs to: notices are written from them.
-  private let transaction: TransactionRecord
-  /// The entry as it stands: recipients whose fate is open, attempts, next due time. No recipients: it is done.
+  private let point: ProviderPoints
+  /// What the entry is about: receipts and notices are written from it.
+  private let matter: Matter
+  /// The entry as it stands: recipients whose fate is open, attempts, next due time. Nobody left: it is done.
   public private(set) var entry: QueueEntry
   private var next: QueueEntry
   private var state = State.expectingAttempt
 
   /// The journey of `entry` from its next attempt on.
-  public init(_ entry: QueueEntry, of transaction: TransactionRecord, at point: AccessPoint) {
+  public init(_ entry: QueueEntry, of matter: Matter, at point: ProviderPoints) {
     self.point = point
-    self.transaction = transaction
+    self.matter = matter
     self.entry = entry
     next = entry
   }
 
-  /// Moves on and says what to do. After `.finished` look at `entry`: no recipients, and it is gone; otherwise try it again at
-  /// `dueAt`. If signing or the commit failed, the entry stands as before and is tried again later: nothing is settled that is
-  /// not durable.
+  /// True when the entry is an envelope at the delivery point: its mailbox is ours, and receipts follow.
+  public static func isDelivery(_ entry: QueueEntry) -> Bool { entry.kind == .envelope && entry.reception != nil }
+
+  /// Moves on and says what to do. After `.finished` look at `entry`: nobody left, and it is gone; otherwise try it again at `dueAt`.
+  /// If signing or the commit failed, the entry stands as before and is tried again later: nothing is settled that is not durable.
   public mutating func handle(_ event: Event) -> [Effect] {
     switch (state, event) {
-    case (.expectingAttempt, .attempted(let fates, let instant, let random)):
-      let work = judge(fates, at: instant, random: random)
+    case (.expectingAttempt, .attempted(let attempt)):
+      let work = judge(attempt)
       if work.drafts.isEmpty {
         state = .committing
-        return [.commit(CommitPlan(transaction: transaction, changes: work.changes, messages: []))]
+        return [.commit(plan(work, []))]
       }
       state = .signing(work)
-      return [.sign(work.drafts, at: instant)]
+      return [.sign(work.drafts, at: attempt.instant)]
     case (.signing(let work), .signed(let signatures)):
       precondition(signatures.count == work.drafts.count, "as many signatures as drafts")
       state = .committing
       return [.commit(plan(work, signatures))]
     case (.signing(let work), .signingFailed):
-      entry.dueAt = work.instant.unixSeconds + Int64(point.limits.delivery.firstRetrySeconds)
+      let soon = work.attempt.instant.unixSeconds + Int64(point.limits.delivery.firstRetrySeconds)
+      // An entry that only waits for reports keeps the end of its time: the report comes again by itself.
+      entry.dueAt = entry.recipients.isEmpty ? max(entry.dueAt, soon) : soon
       state = .done
       return [.finished]
     case (.committing, .committed):
@@ -113,44 +120,68 @@ public struct DeliveryJourney: Sendable {
     }
   }
 
-  private mutating func judge(_ fates: [RecipientFate], at instant: Instant, random: UInt64) -> Work {
-    var work = Work(changes: [], drafts: [], instant: instant)
+  // MARK: Judging an attempt
+
+  private mutating func judge(_ attempt: Attempt) -> Work {
+    var work = Work(attempt: attempt)
     var delivered: [String] = []
     var failed: [String] = []
+    var taken: [String] = []
     var lastError: String?
-    let expired = instant.unixSeconds - entry.createdAt >= Int64(point.limits.delivery.giveUpSeconds)
+    let end = entry.createdAt + Int64(point.limits.delivery.giveUpSeconds)
+    let isExpired = attempt.instant.unixSeconds >= end
     let open = Set(entry.recipients)
-    for fate in fates where open.contains(fate.recipient) {
+    let awaited = Set(entry.awaiting)
+    var judged: Set<String> = []
+    for fate in attempt.fates where open.contains(fate.recipient) || awaited.contains(fate.recipient) {
+      // One word for each recipient, whatever a peer says twice.
+      guard judged.insert(fate.recipient).inserted else { continue }
       switch fate.outcome {
       case .delivered(let reply):
-        delivered.append(fate.recipient)
-        work.changes.append(.event(deliveryEvent(fate.recipient, reply, at: instant)))
+        if entry.proofToken != nil, point.provesDeliveryByReport, !attempt.isReport {
+          taken.append(fate.recipient)
+          work.changes.append(.event(event(.awaitingProof, fate.recipient, work, detail: reply)))
+        } else {
+          delivered.append(fate.recipient)
+          succeed(fate.recipient, reply, &work)
+        }
       case .failed(let cause, let text):
         failed.append(fate.recipient)
-        giveUp(fate.recipient, cause, text: text, at: instant, &work)
+        giveUp(fate.recipient, cause, text: text, &work)
       case .later(let text):
         lastError = text
-        if expired {
+        if isExpired, open.contains(fate.recipient) {
           failed.append(fate.recipient)
           let cause = DeliveryFailure.expired(hours: point.limits.delivery.giveUpSeconds / 3600)
-          giveUp(fate.recipient, cause, text: "delivery time expired; last: \(text)", at: instant, &work)
+          giveUp(fate.recipient, cause, text: "delivery time expired; last: \(text)", &work)
         }
       }
     }
-    next = entry
-    let settled = Set(delivered + failed)
-    next.recipients.removeAll { settled.contains($0) }
-    if !delivered.isEmpty { work.changes.append(.settle(entry: entry.id, recipients: delivered, end: .delivered)) }
-    if !failed.isEmpty { work.changes.append(.settle(entry: entry.id, recipients: failed, end: .failed)) }
-    if !next.recipients.isEmpty {
+    report(failed, &work)
+    settle(delivered: delivered, failed: failed, taken: taken, &work)
+    guard !next.recipients.isEmpty || !next.awaiting.isEmpty else { return work }
+    let now = attempt.instant.unixSeconds
+    if next.recipients.isEmpty {
+      next.dueAt = max(now + 1, end)
+    } else if !attempt.isReport {
       next.attempts += 1
       next.lastError = lastError ?? "the attempt ended without a word"
-      let end = entry.createdAt + Int64(point.limits.delivery.giveUpSeconds)
-      next.dueAt = max(instant.unixSeconds + 1, min(instant.unixSeconds + wait(random), end))
-      work.changes.append(
-        .postpone(entry: entry.id, dueAt: next.dueAt, attempts: next.attempts, lastError: next.lastError ?? ""))
+      next.dueAt = max(now + 1, min(now + wait(attempt.random.boundary), end))
     }
+    work.changes.append(.postpone(entry: entry.id, dueAt: next.dueAt, attempts: next.attempts, lastError: next.lastError ?? ""))
     return work
+  }
+
+  private mutating func settle(delivered: [String], failed: [String], taken: [String], _ work: inout Work) {
+    next = entry
+    let settled = Set(delivered + failed)
+    next.recipients.removeAll { settled.contains($0) || taken.contains($0) }
+    next.awaiting.removeAll { settled.contains($0) }
+    next.awaiting += taken
+    let success: RecipientEnd = entry.kind == .envelope && entry.reception == nil ? .relayed : .delivered
+    if !delivered.isEmpty { work.changes.append(.settle(entry: entry.id, recipients: delivered, end: success)) }
+    if !failed.isEmpty { work.changes.append(.settle(entry: entry.id, recipients: failed, end: .failed)) }
+    if !taken.isEmpty { work.changes.append(.awaitProof(entry: entry.id, recipients: taken)) }
   }
 
   /// Doubling waits from the first to the last, shortened by up to a quarter at random so that retries do not march in step, and
@@ -162,54 +193,110 @@ public struct DeliveryJourney: Sendable {
     return full - Int64(random % UInt64(max(1, full / 4)))
   }
 
-  private func deliveryEvent(_ recipient: String, _ reply: String, at instant: Instant) -> EventRecord {
-    let kind: EventKind = entry.kind == .envelope ? .envelopeSent : .noticeDelivered
-    var event = transaction.event(kind, about: recipient, at: instant, by: point.provider.name, made: [entry.messageID])
-    event.detail = reply
+  // MARK: What follows
+
+  private func event(_ kind: EventKind, _ recipient: String, _ work: Work, made: [String]? = nil, detail: String) -> EventRecord {
+    var event = matter.transaction.event(
+      kind, about: recipient, at: work.attempt.instant, by: matter.reception?.provider ?? point.provider.name,
+      made: made ?? [entry.messageID])
+    event.detail = detail
     return event
   }
 
-  /// An envelope's recipient is lost: his sender gets a signed notice. A notice's recipient is lost: that is logged.
-  private func giveUp(_ recipient: String, _ cause: DeliveryFailure, text: String, at instant: Instant, _ work: inout Work) {
-    if cause == .removed {
-      var event = transaction.event(.dropped, about: recipient, at: instant, by: point.provider.name, made: [entry.messageID])
-      event.detail = text
-      work.changes.append(.event(event))
+  /// The recipient has the message: the delivery receipt of an envelope in its mailbox (RFC 6109 §3.3.2), a log row for the rest.
+  private func succeed(_ recipient: String, _ reply: String, _ work: inout Work) {
+    guard let reception = matter.reception, DeliveryJourney.isDelivery(entry) else {
+      let kind: EventKind =
+        switch entry.kind {
+        case .envelope: .envelopeSent
+        case .ordinary: .ordinaryForwarded
+        default: .noticeDelivered
+        }
+      work.changes.append(.event(event(kind, recipient, work, detail: reply)))
+      return
     }
+    let kind = receiptKind(recipient, reception)
+    var original = reception.original.map { EnclosedOriginal(range: $0, transferEncoding: reception.originalEncoding) }
+    if kind == .deliveryBrief, let brief = work.attempt.brief { original = brief }
+    let draft = point.composer.deliveryReceipt(
+      kind, TransactionFacts(matter.transaction), reception: reception.id, recipient: recipient, at: work.attempt.instant,
+      original: kind == .deliveryConcise ? nil : original, boundarySeed: work.seed())
+    work.drafts.append(draft)
+    work.changes.append(.event(event(.delivery, recipient, work, made: [draft.messageID], detail: reply)))
+    if isOwn { work.changes.append(.progress(pecID: matter.transaction.pecID, recipients: [recipient], to: .delivered)) }
+  }
+
+  /// True when the transaction is of our own access point: an envelope of another provider that bears its id moves nothing.
+  private var isOwn: Bool { matter.reception.map { ASCII.equal($0.provider, point.provider.name) } ?? true }
+
+  /// Complete for whoever is not named in Cc alone, as the sender asked; concise for copies (RFC 6109 §3.3.2).
+  private func receiptKind(_ recipient: String, _ reception: ReceptionRecord) -> MessageKind {
+    if reception.copyRecipients.contains(where: { ASCII.equal($0, recipient) }) { return .deliveryConcise }
+    return switch matter.transaction.receiptType {
+    case .complete: .deliveryComplete
+    case .brief: .deliveryBrief
+    case .concise: .deliveryConcise
+    }
+  }
+
+  /// An envelope's recipient is lost: his sender gets a signed notice. Anything else that is lost is logged.
+  private func giveUp(_ recipient: String, _ cause: DeliveryFailure, text: String, _ work: inout Work) {
+    if cause == .removed { work.changes.append(.event(event(.dropped, recipient, work, detail: text))) }
     guard entry.kind == .envelope else {
-      var event = transaction.event(.noticeDropped, about: recipient, at: instant, by: point.provider.name, made: [entry.messageID])
-      event.detail = "\(cause.status) \(text)"
-      work.changes.append(.event(event))
+      work.changes.append(.event(event(.noticeDropped, recipient, work, detail: "\(cause.status) \(text)")))
       return
     }
     let draft = point.composer.nonDelivery(
-      TransactionFacts(transaction), recipient: recipient, at: instant, failure: cause,
-      boundarySeed: UInt64(truncatingIfNeeded: instant.unixSeconds) &* 0x9E37_79B9_7F4A_7C15)
-    var event = transaction.event(.nonDelivery, about: recipient, at: instant, by: point.provider.name, made: [draft.messageID])
+      TransactionFacts(matter.transaction), reception: matter.reception?.id, recipient: recipient, at: work.attempt.instant,
+      failure: cause, boundarySeed: work.seed())
+    var event = event(.nonDelivery, recipient, work, made: [draft.messageID], detail: "\(cause.status) \(text)")
     event.error = cause.error.rawValue
-    event.detail = "\(cause.status) \(text)"
     work.changes.append(.event(event))
+    if isOwn { work.changes.append(.progress(pecID: matter.transaction.pecID, recipients: [recipient], to: .failed)) }
     work.drafts.append(draft)
+  }
+
+  /// Ordinary mail that was answered 250 and reaches nobody: a report to its sender, one for all recipients of the attempt.
+  private func report(_ failed: [String], _ work: inout Work) {
+    guard !failed.isEmpty, entry.kind == .anomaly || entry.kind == .ordinary, !entry.sender.isEmpty, let reception = matter.reception,
+      reception.kind == .ordinary, point.routing.route(for: entry.sender) != .mailbox
+    else { return }
+    let failures = work.attempt.fates.compactMap { fate -> (recipient: String, status: String, diagnostic: String)? in
+      guard failed.contains(fate.recipient) else { return nil }
+      // Where a holder has his mail forwarded to is his own affair.
+      let recipient = entry.kind == .ordinary ? reception.recipients.first ?? fate.recipient : fate.recipient
+      switch fate.outcome {
+      case .failed(let cause, let text): return (recipient, cause.status, entry.kind == .ordinary ? "forwarding failed" : text)
+      case .later(let text): return (recipient, "5.4.7", entry.kind == .ordinary ? "forwarding failed" : text)
+      case .delivered: return nil
+      }
+    }
+    let message = point.composer.deliveryReport(
+      reporting: point.hostname, to: entry.sender, id: "\(entry.id).\(entry.attempts)", failures: failures, original: nil,
+      at: work.attempt.instant)
+    work.reports.append(point.report(message, to: entry.sender, matter: matter, at: work.attempt.instant))
   }
 
   private func plan(_ work: Work, _ signatures: [[UInt8]]) -> CommitPlan {
     let messages = zip(work.drafts, signatures).map { draft, signature in
+      let way = (route: point.routing.route(for: matter.transaction.sender), addresses: draft.recipients)
+      let encloses = draft.signed.contains { if case .original = $0 { true } else { false } }
       let entry = QueueEntry(
-        id: QueueEntry.identifier(of: draft.messageID, part: 0), pecID: transaction.pecID, messageID: draft.messageID,
-        kind: draft.kind, sender: draft.sender, recipients: draft.recipients, route: point.routing.route(for: transaction.sender),
-        content: [], createdAt: work.instant.unixSeconds, dueAt: work.instant.unixSeconds)
-      return OutgoingMessage(draft: draft, signature: signature, entries: [entry])
+        draft, part: 0, to: way, of: matter.transaction.pecID, reception: matter.reception?.id, at: work.attempt.instant,
+        hasEightBit: encloses && self.entry.hasEightBit)
+      return OutgoingMessage(draft: draft, signature: signature, entries: [entry], matter: matter)
     }
-    return CommitPlan(transaction: transaction, changes: work.changes, messages: messages)
+    return CommitPlan(changes: work.changes, messages: messages + work.reports)
   }
 }
 
-extension TransactionFacts {
-  /// The facts of a transaction as they were kept.
-  init(_ record: TransactionRecord) {
-    self.init(
-      pecID: record.pecID, instant: record.instant, sender: record.sender, recipients: record.recipients, replyTo: record.replyTo,
-      subject: record.subject, rawSubject: record.rawSubject, clientMessageID: record.clientMessageID,
-      receiptType: record.receiptType, bytes: record.bytes)
+extension ProviderPoints {
+  /// A delivery report on its way to the sender of ordinary mail, with the null reverse path (RFC 5321 §6.1).
+  func report(_ message: (messageID: String, octets: [UInt8]), to sender: String, matter: Matter, at instant: Instant) -> OutgoingMessage {
+    let entry = QueueEntry(
+      id: QueueEntry.identifier(of: message.messageID, part: 0), pecID: matter.transaction.pecID, messageID: message.messageID,
+      kind: .deliveryReport, sender: "", recipients: [sender], route: routing.route(for: sender), content: [],
+      createdAt: instant.unixSeconds, dueAt: instant.unixSeconds, reception: matter.reception?.id)
+    return OutgoingMessage(content: [.composed(message.octets)], entries: [entry], matter: matter)
   }
 }

@@ -8,24 +8,48 @@ public struct OutgoingMessage: Sendable {
   public var content: [Fragment]
   /// Where it goes. `content` of each entry is filled in by the committer, who knows where the octets lie.
   public var entries: [QueueEntry]
+  /// What it is about.
+  public var matter: Matter
 
   /// A draft with its signature.
-  init(draft: Draft, signature: [UInt8], entries: [QueueEntry]) {
-    content = [.composed(draft.head)] + draft.signed + [.composed(draft.tail(signature: signature))]
+  init(draft: Draft, signature: [UInt8], entries: [QueueEntry], matter: Matter) {
+    self.init(
+      content: [.composed(draft.head)] + draft.signed + [.composed(draft.tail(signature: signature))], entries: entries, matter: matter)
+  }
+
+  /// A message of these octets.
+  init(content: [Fragment], entries: [QueueEntry], matter: Matter) {
+    self.content = content
     self.entries = entries
+    self.matter = matter
+  }
+}
+
+/// What a message of the queue is about: the facts that its receipts, notices and log rows are written from.
+public struct Matter: Sendable, Equatable {
+  public var transaction: TransactionRecord
+  /// How the message came, where it came from outside or crossed from our access point to our delivery point.
+  public var reception: ReceptionRecord?
+
+  /// A transaction, and the reception of its envelope at our incoming point.
+  public init(_ transaction: TransactionRecord, _ reception: ReceptionRecord?) {
+    self.transaction = transaction
+    self.reception = reception
+  }
+
+  /// A reception: the transaction is what it certifies.
+  public init(_ reception: ReceptionRecord) {
+    self.init(reception.facts, reception)
   }
 }
 
 /// All that becomes durable together: rows of the ledger, and messages with their octets. One group commit, or nothing.
 public struct CommitPlan: Sendable {
-  /// The transaction all of it belongs to.
-  public var transaction: TransactionRecord
   public var changes: [LedgerChange]
   public var messages: [OutgoingMessage]
 
   /// A plan of these rows and messages.
-  public init(transaction: TransactionRecord, changes: [LedgerChange], messages: [OutgoingMessage]) {
-    self.transaction = transaction
+  public init(changes: [LedgerChange], messages: [OutgoingMessage]) {
     self.changes = changes
     self.messages = messages
   }

@@ -19,6 +19,32 @@ public enum EventKind: String, Sendable, Codable, CaseIterable {
   case noticeDropped = "ricevuta-non-recapitata"
   /// The operator removed an entry from the queue.
   case dropped = "rimosso-dal-gestore"
+  /// The incoming point took a valid transport envelope.
+  case envelopeReceived = "ricezione-busta"
+  /// A take-charge receipt was made.
+  case takeCharge = "presa-in-carico"
+  /// The delivery point stored an envelope and made its delivery receipt.
+  case delivery = "avvenuta-consegna"
+  /// A receipt or notice of another provider arrived for a user.
+  case notificationReceived = "ricezione-ricevuta"
+  /// Another provider's take-charge receipt arrived.
+  case takeChargeReceived = "ricezione-presa-in-carico"
+  /// Another provider's virus detection notice arrived.
+  case virusDetectionReceived = "ricezione-rilevazione-virus"
+  /// A virus non-delivery notice was made.
+  case virusNonDelivery = "mancata-consegna-virus"
+  /// A message of the certified channel, or ordinary mail, was put into an anomaly envelope.
+  case anomaly = "busta-anomalia"
+  /// Ordinary mail was refused.
+  case ordinaryRefused = "posta-ordinaria-rifiutata"
+  /// Ordinary mail was discarded.
+  case ordinaryDiscarded = "posta-ordinaria-scartata"
+  /// Ordinary mail was forwarded to where the holder wants it.
+  case ordinaryForwarded = "posta-ordinaria-inoltrata"
+  /// A message arrived that had arrived before.
+  case duplicate = "duplicato"
+  /// The mailbox server took an envelope; the receipt waits for its word that it was delivered.
+  case awaitingProof = "attesa-conferma"
 }
 
 /// A row of the certified log: the fields of RFC 6109 §2.3.
@@ -157,11 +183,21 @@ public struct QueueEntry: Sendable, Equatable {
   public var attempts: Int
   /// The last failure, for people.
   public var lastError: String?
+  /// Id of the reception that brought the message, or that it was made about; nil for what is about a submission of our own.
+  public var reception: String?
+  /// True when octets above 127 are in the message (RFC 6152).
+  public var hasEightBit: Bool
+  /// What a delivery report must name to be believed (ENVID, RFC 3461 §4.4): random, known to the mailbox server alone. Nil where the
+  /// next hop's own answer is the proof of delivery.
+  public var proofToken: String?
+  /// Recipients whom the mailbox server has taken and of whom no report has come yet. Not among `recipients` any more.
+  public var awaiting: [String]
 
   /// A record of these fields.
   public init(
     id: String, pecID: String, messageID: String, kind: MessageKind, sender: String, recipients: [String], route: Route,
-    content: [StoredRange], createdAt: Int64, dueAt: Int64, attempts: Int = 0, lastError: String? = nil
+    content: [StoredRange], createdAt: Int64, dueAt: Int64, attempts: Int = 0, lastError: String? = nil, reception: String? = nil,
+    hasEightBit: Bool = false, proofToken: String? = nil, awaiting: [String] = []
   ) {
     self.id = id
     self.pecID = pecID
@@ -175,18 +211,84 @@ public struct QueueEntry: Sendable, Equatable {
     self.dueAt = dueAt
     self.attempts = attempts
     self.lastError = lastError
+    self.reception = reception
+    self.hasEightBit = hasEightBit
+    self.proofToken = proofToken
+    self.awaiting = awaiting
   }
 
   /// Size of the message in octets.
   public var bytes: Int { content.reduce(0) { $0 + Int($1.length) } }
 }
 
-/// How it ended for a recipient, as far as this gateway knows.
+/// How far a message has come for a recipient, as far as this gateway knows.
 public enum RecipientEnd: String, Sendable, Codable {
-  /// The next hop or the mailbox took the message.
+  /// The next hop took the envelope. For an ordinary recipient nothing more is heard.
+  case relayed
+  /// The recipient's provider took the message in charge.
+  case takenInCharge = "taken-in-charge"
+  /// It is in the mailbox: there is a delivery receipt, or the mailbox took it.
   case delivered
   /// It will not be delivered; the sender has a notice.
   case failed
+
+  /// True when nothing comes after it.
+  public var isFinal: Bool { self == .delivered || self == .failed }
+}
+
+/// What the incoming point took a message for (`pec-rules` 6.3).
+public enum ReceptionKind: String, Sendable, Codable {
+  /// A valid transport envelope.
+  case envelope
+  /// A valid receipt or notice for a user.
+  case notification
+  /// A take-charge receipt or virus detection notice for the service mailbox.
+  case serviceNotice = "service-notice"
+  /// Signed by a provider, and malformed.
+  case anomaly
+  /// Everything else.
+  case ordinary
+}
+
+/// A message that the incoming point took in one SMTP transaction, for these recipients: what receipts and notices about it are
+/// written from.
+public struct ReceptionRecord: Sendable, Equatable {
+  /// Our own identifier of the reception, in the form of a PEC id; ids of what we make of it are derived from it.
+  public var id: String
+  /// Time of arrival.
+  public var instant: Instant
+  public var kind: ReceptionKind
+  /// What is certified about the original; of mail that certifies nothing, what its header says (its `pecID` is then `id`).
+  public var facts: TransactionRecord
+  /// Recipients of this reception: those of the SMTP transaction that the kind holds for.
+  public var recipients: [String]
+  /// Recipients among them whom the envelope names in Cc alone: theirs is the concise receipt (RFC 6109 §3.3.2).
+  public var copyRecipients: [String]
+  /// Name of the provider that signed it; empty for ordinary mail.
+  public var provider: String
+  /// Hexadecimal digest over the signed octets and the signer's certificate; empty for ordinary mail. The same message has the same.
+  public var fingerprint: String
+  /// Where postacert.eml lies in the message as it is stored; nil where there is none.
+  public var original: Range<Int>?
+  /// Content-Transfer-Encoding of that part, in lower case.
+  public var originalEncoding: String
+
+  /// A record of these fields.
+  public init(
+    id: String, instant: Instant, kind: ReceptionKind, facts: TransactionRecord, recipients: [String], copyRecipients: [String] = [],
+    provider: String, fingerprint: String, original: Range<Int>? = nil, originalEncoding: String = "7bit"
+  ) {
+    self.id = id
+    self.instant = instant
+    self.kind = kind
+    self.facts = facts
+    self.recipients = recipients
+    self.copyRecipients = copyRecipients
+    self.provider = provider
+    self.fingerprint = fingerprint
+    self.original = original
+    self.originalEncoding = originalEncoding
+  }
 }
 
 /// A change of the ledger. A list of changes is committed as one: all of it is durable, or none.
@@ -194,8 +296,15 @@ public enum LedgerChange: Sendable, Equatable {
   case event(EventRecord)
   case transaction(TransactionRecord)
   case enqueue(QueueEntry)
-  /// These recipients of the entry are done, and how; an entry without recipients goes.
+  /// These recipients of the entry are done, and how; an entry without recipients goes. They may be among its `awaiting`.
   case settle(entry: String, recipients: [String], end: RecipientEnd = .delivered)
   /// The entry is tried again later.
   case postpone(entry: String, dueAt: Int64, attempts: Int, lastError: String)
+  /// A message that arrived.
+  case reception(ReceptionRecord)
+  /// How far our own transaction of that PEC id has come for these recipients. It never goes back: what is final stays. Nothing happens
+  /// when there is no such transaction or recipient.
+  case progress(pecID: String, recipients: [String], to: RecipientEnd)
+  /// The mailbox server took the entry for these recipients; a report is to come.
+  case awaitProof(entry: String, recipients: [String])
 }

@@ -3,6 +3,7 @@ import Octets
 /// Which way a recipient's mail goes: a mailbox of our own, or the next hop its domain is routed to.
 public struct RoutingTable: Sendable {
   private let localDomains: Set<String>
+  private let localAddresses: Set<String>
   private let relays: [String: String]
   private let fallback: String
 
@@ -10,16 +11,21 @@ public struct RoutingTable: Sendable {
   ///   - localDomains: domains whose mailboxes are ours.
   ///   - relays: name of the next hop for each routed domain.
   ///   - fallback: name of the next hop for every other domain.
-  public init(localDomains: [String], relays: [String: String], fallback: String) {
+  ///   - localAddresses: mailboxes of ours in domains that are not: the service mailbox.
+  public init(localDomains: [String], relays: [String: String], fallback: String, localAddresses: [String] = []) {
+    self.localAddresses = Set(localAddresses.map(ASCII.lowercased))
     self.localDomains = Set(localDomains.map(ASCII.lowercased))
     self.relays = Dictionary(relays.map { (ASCII.lowercased($0.key), $0.value) }, uniquingKeysWith: { first, _ in first })
     self.fallback = fallback
   }
 
+  /// Domains whose mailboxes are ours, in lower case.
+  public var ownDomains: [String] { localDomains.sorted() }
+
   /// The way to `address`.
   public func route(for address: String) -> Route {
     let domain = ASCII.lowercased(String(address.split(separator: "@", omittingEmptySubsequences: false).last ?? ""))
-    if localDomains.contains(domain) { return .mailbox }
+    if localDomains.contains(domain) || localAddresses.contains(ASCII.lowercased(address)) { return .mailbox }
     return .relay(relays[domain] ?? fallback)
   }
 

@@ -4,12 +4,13 @@ import Octets
 import SMTPWire
 import TLSPipe
 
-/// A mail client for the laboratory: submits one message with STARTTLS and AUTH, as a user's program would.
+/// A mail client for the laboratory: hands over one message, as a user's program would with STARTTLS and AUTH, or as any server of the
+/// world with neither.
 final class LabClient {
   private let loop: Loop
   private var connection: Connection?
   private var smtp: SMTPClient
-  private let tls: TLSContext
+  private let tls: TLSContext?
   private let message: [UInt8]
   private let job: DeliveryJob
   private let then: (Result<[RecipientOutcome], LabFailure>) -> Void
@@ -21,8 +22,11 @@ final class LabClient {
     var reason: String
   }
 
+  /// - Parameters:
+  ///   - tls: nil to speak in the clear.
+  ///   - password: of the sender; nil to send without AUTH.
   init(
-    loop: Loop, tls: TLSContext, user: String, password: String, recipients: [String], message: [UInt8],
+    loop: Loop, tls: TLSContext?, sender: String, password: String?, recipients: [String], message: [UInt8],
     then: @escaping (Result<[RecipientOutcome], LabFailure>) -> Void
   ) {
     self.loop = loop
@@ -31,9 +35,9 @@ final class LabClient {
     self.then = then
     smtp = SMTPClient(
       profile: ClientProfile(
-        kind: .smtp, heloName: "mua.pec.alfa.test", tls: .required,
-        credentials: ClientProfile.Credentials(login: user, password: password)))
-    job = DeliveryJob(sender: user, recipients: recipients, bodyBytes: message.count)
+        kind: .smtp, heloName: password == nil ? "mx.mondo.test" : "mua.pec.alfa.test", tls: tls == nil ? .never : .required,
+        credentials: password.map { ClientProfile.Credentials(login: sender, password: $0) }))
+    job = DeliveryJob(sender: sender, recipients: recipients, bodyBytes: message.count)
   }
 
   func submit(host: String, port: Int) {
@@ -66,6 +70,7 @@ final class LabClient {
       case .needInput: return
       case .send(let bytes): connection?.send([Chunk(bytes)])
       case .startTLS:
+        guard let tls else { return finish(.failure(LabFailure(reason: "TLS was begun without keys"))) }
         do { connection?.secure(with: try TLSPipe(context: tls, serverName: "localhost"), asClient: true) } catch {
           finish(.failure(LabFailure(reason: "\(error)")))
         }

@@ -1,38 +1,33 @@
-import Accounts
 import Configuration
 import EventLoop
 import Foundation
 import Gateway
-import Limits
 import Logging
 import Octets
 import Operations
+import Signing
 
-/// A complete world on loopback: a provider with its keys, index, users and mailboxes, and a sink for everything else. For trying
-/// things and for tests; its keys and passwords are worth nothing.
+/// A complete world on loopback: two providers with their keys, users and mailboxes, an index, an authority, a forger, and a sink for
+/// everything else. For trying things and for tests; its keys and passwords are worth nothing.
 public final class Laboratory {
   /// Folder that everything lives in.
   public let directory: String
-  /// The gateway's ports are this and a small number: +1 submission, +2 submission with implicit TLS, +4 trusted peers, +21 the world.
+  /// All ports are counted from this: a provider's are `Port` plus its own offset, the world's is `worldPort`.
   public let basePort: Int
   private let logger: Logger
-  private var gateway: Gateway?
+  private var gateways: [Gateway] = []
   private var world: WorldSink?
 
-  /// Offsets of the ports from the base port.
+  /// Offsets of a provider's ports from its first.
   public enum Port: Int, CaseIterable, Sendable {
     case submission = 1
     case submissions = 2
+    case incoming = 3
     case trusted = 4
-    case world = 21
   }
 
-  /// Users of provider alfa; a user's password is the local part and `-secret`.
-  public static let users = ["anna@pec.alfa.test", "aldo@pec.alfa.test"]
-  /// The provider's domain.
-  public static let domain = "pec.alfa.test"
-  /// Service sending address of the provider.
-  public static let serviceAddress = "posta-certificata@pec.alfa.test"
+  /// Offset of the world's port from the base port.
+  public static let worldPort = 21
 
   /// A laboratory in `directory`, which is made when it is not there.
   public init(directory: String, basePort: Int, logger: Logger) {
@@ -44,102 +39,115 @@ public final class Laboratory {
   /// Password of a user of the laboratory.
   public static func password(of user: String) -> String { "\(user.split(separator: "@")[0])-secret" }
 
-  func port(_ port: Port) -> Int { basePort + port.rawValue }
+  /// Every port that the laboratory listens on.
+  public static func ports(base: Int) -> [Int] {
+    LabProvider.running.flatMap { provider in Port.allCases.map { provider.port($0, base: base) } } + [base + worldPort]
+  }
+
   /// File that is there while everything listens.
   public var readyFile: String { "\(directory)/ready" }
-  /// The provider's configuration file.
-  public var configurationFile: String { "\(directory)/alfa/ceralacca.yaml" }
+  /// A running provider's configuration file.
+  public func configurationFile(of provider: LabProvider) -> String { "\(directory)/\(provider.word)/ceralacca.yaml" }
 
-  /// Mailbox folder of a user.
-  public func mailbox(of user: String) -> String { "\(directory)/alfa/mail/\(user)" }
+  /// Mailbox folder of a user or service mailbox of a running provider.
+  public func mailbox(of user: String) -> String {
+    let provider = LabProvider.running.first { user.hasSuffix("@\($0.domain)") } ?? .alfa
+    return "\(directory)/\(provider.word)/mail/\(user)"
+  }
+
+  var authorityFile: String { "\(directory)/ca.pem" }
+  var indexFile: String { "\(directory)/index.ldif" }
+  var worldFolder: String { "\(directory)/world/new" }
 
   // MARK: Making
 
-  /// Makes keys, index, users and configuration; keys and users of an earlier run are kept, the rest is written anew.
+  /// Makes keys, revocation list, index, users and configurations; keys and users of an earlier run are kept, the rest is written anew.
   public func prepare() throws {
-    for folder in ["", "/alfa", "/alfa/mail", "/world"] {
+    let homes = LabProvider.running.flatMap { ["/\($0.word)", "/\($0.word)/mail"] }
+    for folder in ["", "/gamma", "/forge", "/revoked", "/world"] + homes {
       try FileManager.default.createDirectory(atPath: directory + folder, withIntermediateDirectories: true)
     }
     try? FileManager.default.removeItem(atPath: readyFile)
-    try makeKeys()
-    if !FileManager.default.fileExists(atPath: "\(directory)/alfa/users") { try makeUsers() }
-    try configuration().yaml(in: "\(directory)/alfa").write(toFile: configurationFile, atomically: true, encoding: .utf8)
-  }
-
-  private func makeKeys() throws {
-    let pki = try LaboratoryPKI(directory: directory, now: Clock.now().unixSeconds)
-    try FileManager.default.createDirectory(atPath: "\(directory)/beta", withIntermediateDirectories: true)
-    let alfa = try pki.signer(
-      provider: "Alfa PEC S.p.A.", serviceAddress: Laboratory.serviceAddress, path: "\(directory)/alfa/signer.pem")
-    let beta = try pki.signer(
-      provider: "Beta PEC S.r.l.", serviceAddress: "posta-certificata@pec.beta.test", path: "\(directory)/beta/signer.pem")
-    _ = try pki.server(
-      names: ["localhost", "mx.alfa.test"], certificatePath: "\(directory)/alfa/tls.pem", keyPath: "\(directory)/alfa/tls.key")
-    let ldif = LaboratoryIndex.ldif(providers: [
-      LaboratoryProvider(
-        name: "Alfa PEC S.p.A.", certificates: [alfa], serviceMailbox: "ricevute@pec.alfa.test", domains: [Laboratory.domain]),
-      LaboratoryProvider(
-        name: "Beta PEC S.r.l.", certificates: [beta], serviceMailbox: "ricevute@pec.beta.test", domains: ["pec.beta.test"]),
-    ])
-    try Data(ldif).write(to: URL(fileURLWithPath: "\(directory)/index.ldif"), options: .atomic)
-  }
-
-  private func makeUsers() throws {
-    var lines = "# Users of provider alfa, in the format of a Dovecot passwd-file.\n"
-    for user in Laboratory.users {
-      lines += "\(user):\(try PasswordHash.make(Laboratory.password(of: user)).field)\n"
+    try Data(try makeKeys()).write(to: URL(fileURLWithPath: indexFile), options: .atomic)
+    try publish()
+    for provider in LabProvider.running {
+      try provider.writeUsers(in: directory)
+      // Alfa reads the index as it is, beta in its signed form: both ways are tried all the time.
+      let index =
+        provider == .alfa
+        ? IndexSettings(file: indexFile)
+        : IndexSettings(file: indexFile + ".p7m", signers: "\(directory)/index-operator.pem")
+      try provider.configuration(in: directory, basePort: basePort, index: index).yaml(in: "\(directory)/\(provider.word)")
+        .write(toFile: configurationFile(of: provider), atomically: true, encoding: .utf8)
     }
-    try lines.write(toFile: "\(directory)/alfa/users", atomically: true, encoding: .utf8)
-    try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: "\(directory)/alfa/users")
   }
 
-  /// The very configuration the provider runs with.
-  private func configuration() -> GatewayConfiguration {
-    let home = "\(directory)/alfa"
-    let loopback = PeerList(["127.0.0.1", "::1"])
-    var limits = Limits()
-    // A laboratory is driven by one machine, and hard.
-    limits.connection.maximumConnections = 15_000
-    limits.connection.maximumConnectionsPerPeer = 15_000
-    return GatewayConfiguration(
-      hostname: "mx.alfa.test",
-      provider: ProviderSettings(
-        name: "Alfa PEC S.p.A.", serviceAddress: Laboratory.serviceAddress, node: "alfa1", domains: [Laboratory.domain]),
-      dataDirectory: "\(home)/data", indexFile: "\(directory)/index.ldif",
-      signer: SignerSettings(certificate: "\(home)/signer.pem", key: "\(home)/signer.pem"),
-      tls: TLSSettings(certificate: "\(home)/tls.pem", key: "\(home)/tls.key"), usersFile: "\(home)/users",
-      mailboxes: .maildir(root: "\(home)/mail"),
-      listeners: [
-        ListenerSettings(kind: .submission, address: "127.0.0.1", port: port(.submission)),
-        ListenerSettings(kind: .submissions, address: "127.0.0.1", port: port(.submissions)),
-      ]
-        + (loopback.map {
-          [ListenerSettings(kind: .trusted(peers: $0, user: .mailFrom), address: "127.0.0.1", port: port(.trusted))]
-        } ?? []),
-      routes: [RouteSettings(domains: ["*"], nextHop: Endpoint(host: "127.0.0.1", port: port(.world)), tls: .opportunistic)],
-      limits: limits)
+  /// Makes or takes up all keys, and returns the index that lists the three providers.
+  private func makeKeys() throws -> [UInt8] {
+    let now = Clock.now().unixSeconds
+    let pki = try LaboratoryPKI(directory: directory, now: now)
+    let listed = try [LabProvider.alfa, .beta, .gamma].map { provider in
+      provider.listed(
+        with: try pki.signer(
+          provider: provider.name, serviceAddress: provider.serviceAddress, path: "\(directory)/\(provider.word)/signer.pem"))
+    }
+    for provider in LabProvider.running {
+      let home = "\(directory)/\(provider.word)"
+      _ = try pki.server(names: ["localhost", provider.hostname], certificatePath: "\(home)/tls.pem", keyPath: "\(home)/tls.key")
+    }
+    let operatorCertificate = try pki.signer(
+      provider: "Indice dei gestori di laboratorio", serviceAddress: "indice@indice.pec.test", path: operatorKeyFile)
+    try Data(operatorCertificate.pem).write(to: URL(fileURLWithPath: "\(directory)/index-operator.pem"), options: .atomic)
+    // Alike in every name, and unknown to index and authorities.
+    let beta = LabProvider.beta
+    _ = try LaboratoryPKI(directory: "\(directory)/forge", now: now).signer(
+      provider: beta.name, serviceAddress: beta.serviceAddress, path: "\(directory)/forge/signer.pem")
+    return LaboratoryIndex.ldif(providers: listed)
+  }
+
+  private var operatorKeyFile: String { "\(directory)/index-signer.pem" }
+
+  /// What authority and index operator publish: the revocation list with the certificates in `revoked/`, and the signed index.
+  private func publish() throws {
+    let now = Clock.now().unixSeconds
+    let pki = try LaboratoryPKI(directory: directory, now: now)
+    let folder = "\(directory)/revoked"
+    let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).filter { $0.hasSuffix(".pem") }
+    try pki.writeRevocationList(
+      to: "\(directory)/ca.crl", revoked: LaboratoryPKI.revocations(in: folder, named: names))
+    let signer = try SignerCredentials(
+      keyPath: operatorKeyFile, certificatePath: operatorKeyFile, serviceAddress: "indice@indice.pec.test", now: now)
+    guard let ldif = FileManager.default.contents(atPath: indexFile) else { throw CocoaError(.fileReadNoSuchFile) }
+    try Data(try signer.signedContent([UInt8](ldif), at: now)).write(to: URL(fileURLWithPath: indexFile + ".p7m"), options: .atomic)
   }
 
   // MARK: Running
 
-  /// Starts the world on `loop` and the provider on threads of its own; then the file `ready` appears.
+  /// Starts the world on `loop` and the providers on threads of their own; then the file `ready` appears.
   public func start(on loop: Loop) throws {
     let world = try WorldSink(loop: loop, folder: "\(directory)/world", hostname: "mx.mondo.test")
-    _ = try world.listen(port: port(.world))
+    _ = try world.listen(port: basePort + Laboratory.worldPort)
     self.world = world
-    gateway = try Gateway.start(try GatewayConfiguration.load(path: configurationFile), logger: logger)
+    for provider in LabProvider.running {
+      var logger = logger
+      logger[metadataKey: "provider"] = "\(provider.word)"
+      gateways.append(try Gateway.start(try Service.load(configurationFile(of: provider)), logger: logger))
+    }
     try "\(basePort)\n".write(toFile: readyFile, atomically: true, encoding: .utf8)
   }
 
-  /// Stops the provider and takes the file `ready` away.
+  /// Stops the providers and takes the file `ready` away.
   public func stop() {
     try? FileManager.default.removeItem(atPath: readyFile)
-    gateway?.stop(drainingForSeconds: 5)
-    gateway = nil
+    for gateway in gateways { gateway.stop(drainingForSeconds: 5) }
+    gateways = []
   }
 
-  /// Reads index and users again.
-  public func reload() -> String { gateway?.reload() ?? "not running" }
+  /// Publishes revocation list and index again, and has the providers read everything again. Returns a line for each.
+  public func reload() -> [String] {
+    do { try publish() } catch { return ["the index and the revocation list could not be published: \(error)"] }
+    return zip(LabProvider.running, gateways).map { "\($0.word): \($1.reload())" }
+  }
 
   /// Prepares, starts, and runs until a signal says otherwise. Lines for people go to `say`.
   public static func run(directory: String, basePort: Int, logger: Logger, say: @escaping (String) -> Void) throws {
@@ -148,9 +156,14 @@ public final class Laboratory {
     do {
       try laboratory.prepare()
       for number in [SIGINT, SIGTERM] { try loop.onSignal(number) { loop.stop() } }
-      try loop.onSignal(SIGHUP) { say(laboratory.reload()) }
+      try loop.onSignal(SIGHUP) { laboratory.reload().forEach(say) }
+      // The revocation list is good for a week only.
+      _ = loop.timer(after: 86_400_000, repeat: 86_400_000) { laboratory.reload().forEach(say) }
       try laboratory.start(on: loop)
-    } catch { throw CommandFailure("the laboratory cannot start: \(error)", exitCode: 69) }
+    } catch {
+      laboratory.stop()
+      throw CommandFailure("the laboratory cannot start: \(error)", exitCode: 69)
+    }
     say(laboratory.greeting)
     loop.run()
     laboratory.stop()
@@ -158,24 +171,33 @@ public final class Laboratory {
   }
 
   private var greeting: String {
-    """
-    The laboratory is ready in \(directory) (stop it with Ctrl-C).
+    let alfa = LabProvider.alfa
+    func row(_ what: String, _ port: Port) -> String {
+      let ports = LabProvider.running.map { "127.0.0.1:\($0.port(port, base: basePort))" }.joined(separator: "   ")
+      return "  \(what.padding(toLength: 26, withPad: " ", startingAt: 0))\(ports)"
+    }
+    return """
+      The laboratory is ready in \(directory) (stop it with Ctrl-C).
 
-      submission, STARTTLS       127.0.0.1:\(port(.submission))
-      submission, implicit TLS   127.0.0.1:\(port(.submissions))
-      trusted peers (loopback)   127.0.0.1:\(port(.trusted))   user = MAIL FROM
-      the world, an SMTP sink    127.0.0.1:\(port(.world))  keeps mail in \(directory)/world/new/
+                                  pec.alfa.test     pec.beta.test
+      \(row("submission, STARTTLS", .submission))
+      \(row("submission, implicit TLS", .submissions))
+      \(row("incoming mail", .incoming))
+      \(row("trusted peers (loopback)", .trusted))   user = MAIL FROM
+        the world, an SMTP sink   127.0.0.1:\(basePort + Laboratory.worldPort)   keeps mail in \(directory)/world/new/
 
-      users      \(Laboratory.users.joined(separator: ", "))   password: the local part and "-secret"
-      mailboxes  \(directory)/alfa/mail/ADDRESS/
-      CA         \(directory)/ca.pem
-      index      \(directory)/index.ldif
+        users      \(LabProvider.running.flatMap(\.users).joined(separator: ", ")); password: the local part and "-secret"
+        mailboxes  \(directory)/alfa/mail/ADDRESS/ and \(directory)/beta/mail/ADDRESS/, servizio@ is the service mailbox
+        trust      \(directory)/ca.pem, ca.crl (a certificate put into revoked/ is on it after SIGHUP)
+        index      \(directory)/index.ldif, signed index.ldif.p7m; it lists pec.gamma.test too, whose mail goes to the world
+        a forger   \(directory)/forge/signer.pem: beta's names, from an authority that nobody knows
 
-    Try:
-      swaks --server 127.0.0.1:\(port(.submission)) --tls --auth PLAIN --auth-user anna@pec.alfa.test --auth-password anna-secret \\
-        --from anna@pec.alfa.test --to ufficio@pec.beta.test --header 'Subject: prova'
-      ceralacca verify --ca \(directory)/ca.pem \(mailbox(of: Laboratory.users[0]))/new/*
-    """
+      Try:
+        swaks --server 127.0.0.1:\(alfa.port(.submission, base: basePort)) --tls --auth PLAIN --auth-user anna@pec.alfa.test \
+      --auth-password anna-secret \\
+          --from anna@pec.alfa.test --to bruno@pec.beta.test --header 'Subject: prova'
+        ceralacca verify --ca \(authorityFile) --index \(indexFile) \(mailbox(of: alfa.users[0]))/new/*
+      """
   }
 
   /// A base port from which all of the laboratory's ports are free at the moment.
@@ -183,17 +205,12 @@ public final class Laboratory {
     let loop = try Loop()
     for _ in 0..<200 {
       let base = 20_000 + Int(Entropy.word() % 12_000)
-      var held: [Listener] = []
-      for port in Port.allCases {
-        if let listener = try? loop.listen(
-          host: "127.0.0.1", port: base + port.rawValue, reusePort: false, backlog: 1, onConnection: { $0.close() })
-        {
-          held.append(listener)
-        }
+      let wanted = ports(base: base)
+      let held = wanted.compactMap { port in
+        try? loop.listen(host: "127.0.0.1", port: port, reusePort: false, backlog: 1, onConnection: { $0.close() })
       }
-      let all = held.count == Port.allCases.count
       for listener in held { listener.close() }
-      if all { return base }
+      if held.count == wanted.count { return base }
     }
     throw LabClient.LabFailure(reason: "no free ports between 20000 and 32000 on 127.0.0.1")
   }

@@ -41,8 +41,8 @@ public struct LaboratoryPKI: Sendable {
   /// Path of the authority's certificate, `DIR/ca.pem`.
   public let authorityPath: String
 
-  private let pair: PKIPair
-  private let now: Int64
+  let pair: PKIPair
+  let now: Int64
 
   /// Takes `ca.pem` and `ca.key` from a directory, or makes them there (RSA 3072, ten years).
   /// - Parameters:
@@ -136,6 +136,12 @@ public struct LaboratoryPKI: Sendable {
 
 /// Small files of the laboratory.
 enum PKIFile {
+  /// When a file was changed last, seconds since 1970; nil when it is not there.
+  static func changedAt(_ path: String) -> Int64? {
+    var status = stat()
+    return unsafe stat(path, &status) == 0 ? Int64(status.st_mtim.tv_sec) : nil
+  }
+
   /// Files larger than this hold something else.
   private static let maximumBytes = 1 << 20
 
@@ -174,6 +180,17 @@ enum PKIFile {
       octets += buffer.prefix(got)
     }
     return octets
+  }
+
+  /// A memory BIO with a copy of these octets: one over an array's own memory would outlive it. The caller frees it.
+  @unsafe
+  static func bio(_ octets: [UInt8]) -> OpaquePointer? {
+    guard let bio = unsafe BIO_new(BIO_s_mem()) else { return nil }
+    guard unsafe BIO_write(bio, octets, Int32(octets.count)) == Int32(octets.count) else {
+      unsafe BIO_free(bio)
+      return nil
+    }
+    return unsafe bio
   }
 
   private static func failure(_ path: String, _ what: String) -> LaboratoryPKIError {

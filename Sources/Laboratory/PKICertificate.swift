@@ -6,8 +6,8 @@ import Octets
 /// Owns one reference of each, given back in deinit. Neither is changed after the making, so threads may share it.
 @safe
 final class PKIPair: @unchecked Sendable {
-  fileprivate let key: OpaquePointer
-  fileprivate let certificate: OpaquePointer
+  let key: OpaquePointer
+  let certificate: OpaquePointer
 
   /// Takes over both references.
   fileprivate init(key: OpaquePointer, certificate: OpaquePointer) {
@@ -24,9 +24,9 @@ final class PKIPair: @unchecked Sendable {
   static func read(certificatePath: String, keyPath: String) throws(LaboratoryPKIError) -> PKIPair? {
     guard let certificateText = try PKIFile.read(certificatePath), let keyText = try PKIFile.read(keyPath) else { return nil }
     defer { ERR_clear_error() }
-    guard let certificateBIO = unsafe BIO_new_mem_buf(certificateText, Int32(certificateText.count)) else { return nil }
+    guard let certificateBIO = unsafe PKIFile.bio(certificateText) else { return nil }
     defer { unsafe BIO_free(certificateBIO) }
-    guard let keyBIO = unsafe BIO_new_mem_buf(keyText, Int32(keyText.count)) else { return nil }
+    guard let keyBIO = unsafe PKIFile.bio(keyText) else { return nil }
     defer { unsafe BIO_free(keyBIO) }
     guard let certificate = unsafe PEM_read_bio_X509(certificateBIO, nil, nil, nil) else { return nil }
     guard let key = unsafe PEM_read_bio_PrivateKey(keyBIO, nil, nil, nil) else {
@@ -79,7 +79,7 @@ final class PKIPair: @unchecked Sendable {
   }
 
   @unsafe
-  private static func text(_ print: (OpaquePointer) -> Int32) -> [UInt8] {
+  static func text(_ print: (OpaquePointer) -> Int32) -> [UInt8] {
     guard let bio = unsafe BIO_new(BIO_s_mem()) else { return [] }
     defer { unsafe BIO_free(bio) }
     guard unsafe print(bio) == 1 else { return [] }
@@ -162,10 +162,10 @@ struct PKICertificate {
     }
   }
 
-  private static func failure() -> LaboratoryPKIError {
+  static func failure(_ what: String = "a certificate") -> LaboratoryPKIError {
     let code = ERR_peek_last_error()
     ERR_clear_error()
     let reason = code == 0 ? nil : unsafe ERR_reason_error_string(code).map { unsafe String(cString: $0) }
-    return LaboratoryPKIError("a certificate could not be made: \(reason ?? "no reason given by OpenSSL")")
+    return LaboratoryPKIError("\(what) could not be made: \(reason ?? "no reason given by OpenSSL")")
   }
 }

@@ -93,6 +93,18 @@ public final class Ledger: LedgerReading {
     do { try pool.writeWithoutTransaction { try $0.execute(sql: sql) } } catch { throw LedgerError(error, path: path) }
   }
 
+  /// Any statements on a file as it is, without bringing it up to date; for tests.
+  static func execute(_ sql: String, at path: String) throws {
+    let queue = try DatabaseQueue(path: path)
+    try queue.writeWithoutTransaction { try $0.execute(sql: sql) }
+    try queue.close()
+  }
+
+  /// The tables as they were made; for tests.
+  func tables() throws -> [String] {
+    try access.read { try String.fetchAll($0, sql: "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name") }
+  }
+
   /// Holds the ledger against all other writers while `body` runs; for tests.
   func exclusively(_ body: () throws -> Void) throws {
     try pool.writeWithoutTransaction { db in

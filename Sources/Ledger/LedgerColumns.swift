@@ -131,6 +131,10 @@ enum LedgerColumns {
     return value
   }
 
+  /// What the recipients of a message that arrived are kept under: the same message has the same fingerprint, and what has none is a
+  /// message of its own. No fingerprint begins with `@`.
+  static func message(fingerprint: String, reception: String) -> String { fingerprint.isEmpty ? "@\(reception)" : fingerprint }
+
   /// Days of legal time since 1970-01-01.
   static func day(_ instant: Instant) -> Int64 {
     let (local, overflow) = instant.unixSeconds.addingReportingOverflow(Int64(instant.utcOffsetSeconds))

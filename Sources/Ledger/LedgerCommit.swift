@@ -1,6 +1,7 @@
 internal import Foundation
 internal import GRDB
 internal import Journey
+internal import Octets
 internal import PEC
 
 /// Applies changes within one transaction.
@@ -30,20 +31,22 @@ final class LedgerCommit {
     case .postpone(let entry, let dueAt, let attempts, let lastError):
       // An entry that is gone meanwhile (dropped by the operator) has nothing to be postponed.
       try run(.postpone, [dueAt, attempts, text(lastError), text(entry)])
+    case .reception(let reception): try add(reception)
+    case .progress(let pecID, let recipients, let end):
+      for address in recipients { try move(.moveRecipient, to: end, [text(pecID), text(address)]) }
+    case .awaitProof(let entry, let recipients):
+      for address in recipients { try run(.awaitProof, [text(entry), text(address)]) }
     }
   }
 
   // MARK: - Rows
 
   private func add(_ event: EventRecord) throws {
-    if event.recipients != lastRecipients.recipients {
-      lastRecipients = (event.recipients, LedgerColumns.json(event.recipients))
-    }
     try run(
       .addEvent,
       [
         event.number, text(event.pecID), event.instant.unixSeconds, event.instant.utcOffsetSeconds,
-        LedgerColumns.day(event.instant), event.kind.rawValue, text(event.sender), lastRecipients.column,
+        LedgerColumns.day(event.instant), event.kind.rawValue, text(event.sender), column(event.recipients),
         text(event.subject), text(event.clientMessageID), LedgerColumns.json(event.relatedIDs), text(event.provider),
         text(event.recipient), text(event.error), text(event.detail), event.bytes,
       ])
@@ -74,10 +77,38 @@ final class LedgerCommit {
       [
         text(entry.id), text(entry.pecID), text(entry.messageID), entry.kind.rawValue, text(entry.sender),
         text(entry.route.text), LedgerColumns.text(entry.content), entry.createdAt, entry.dueAt,
-        entry.attempts, text(entry.lastError),
+        entry.attempts, text(entry.lastError), text(entry.reception), entry.hasEightBit, text(entry.proofToken),
       ])
     let id = db.lastInsertedRowID
-    for (position, address) in entry.recipients.enumerated() { try run(.addEntryRecipient, [id, text(address), position]) }
+    for (position, address) in entry.recipients.enumerated() { try run(.addEntryRecipient, [id, text(address), position, false]) }
+    for (position, address) in entry.awaiting.enumerated() {
+      try run(.addEntryRecipient, [id, text(address), entry.recipients.count + position, true])
+    }
+  }
+
+  private func add(_ reception: ReceptionRecord) throws {
+    let facts = reception.facts
+    try run(
+      .addReception,
+      [
+        text(reception.id), text(facts.pecID), reception.kind.rawValue, text(reception.provider), text(reception.fingerprint),
+        reception.instant.unixSeconds, reception.instant.utcOffsetSeconds, reception.original?.lowerBound,
+        reception.original?.upperBound, text(reception.originalEncoding), facts.instant.unixSeconds,
+        facts.instant.utcOffsetSeconds, text(facts.sender), text(facts.replyTo), facts.receiptType.rawValue, facts.bytes,
+        facts.accepted, text(facts.clientMessageID), text(facts.subject), facts.rawSubject.map { Data($0) },
+        column(facts.recipients),
+      ])
+    let id = db.lastInsertedRowID
+    let message = LedgerColumns.message(fingerprint: reception.fingerprint, reception: reception.id)
+    let (state, at) = (RecipientStatus.State.open.rawValue, reception.instant.unixSeconds)
+    let copies = Set(reception.copyRecipients.map { ASCII.lowercased(text($0)) })
+    // One transaction may name a recipient twice, which is no second message.
+    var named: Set<String> = []
+    for (position, address) in reception.recipients.enumerated() {
+      let lowercased = ASCII.lowercased(text(address))
+      guard named.insert(lowercased).inserted else { continue }
+      try run(.addReceptionRecipient, [text(message), text(address), id, position, copies.contains(lowercased), state, at])
+    }
   }
 
   /// Takes recipients out of an entry, and the entry out of the queue with its last one. Settling what is settled changes nothing.
@@ -85,19 +116,50 @@ final class LedgerCommit {
     guard let stored = try Row.fetchOne(try statement(.findEntry), arguments: [text(entry)]) else { return }
     var row = StoredRow(stored, of: "queue", path: path)
     let (id, pecID, kind) = (try row.next(Int64.self), try row.next(String.self), try row.next { MessageKind(rawValue: $0) })
+    let reception = try row.optional(String.self)
+    let arrived = kind.decidesFates ? try reception.flatMap { try place(of: $0) } : nil
     for address in recipients {
       try run(.removeEntryRecipient, [id, text(address)])
-      // Receipts and notices go to the sender, whose address may stand among the recipients as well: only envelopes decide fates.
-      if db.changesCount > 0, kind == .envelope { try run(.settleRecipient, [end.rawValue, now, text(pecID), text(address)]) }
+      guard db.changesCount > 0 else { continue }
+      if let arrived {
+        try move(.moveReceptionRecipient, to: end, [arrived.message, text(address), arrived.row])
+      } else if reception == nil, kind == .envelope {
+        try move(.moveRecipient, to: end, [text(pecID), text(address)])
+      }
     }
     let isLeft = try Bool.fetchOne(try statement(.hasRecipients), arguments: [id])
     if isLeft != true { try run(.removeEntry, [id]) }
+  }
+
+  /// Where the recipients of a reception stand; nil when it is not there.
+  private func place(of reception: String) throws -> (message: String, row: Int64)? {
+    guard let stored = try Row.fetchOne(try statement(.findReception), arguments: [text(reception)]) else { return nil }
+    var row = StoredRow(stored, of: "receptions", path: path)
+    let (id, fingerprint) = (try row.next(Int64.self), try row.next(String.self))
+    return (LedgerColumns.message(fingerprint: fingerprint, reception: text(reception)), id)
+  }
+
+  /// Moves a recipient on to `end`, if he is not as far already.
+  private func move(_ which: LedgerStatement, to end: RecipientEnd, _ place: StatementArguments) throws {
+    let rank =
+      switch end {
+      case .relayed: 1
+      case .takenInCharge: 2
+      case .delivered, .failed: 3
+      }
+    try run(which, [end.rawValue, now] + place + [rank])
   }
 
   // MARK: - Values and statements
 
   private func text(_ text: String) -> String { LedgerColumns.text(text) }
   private func text(_ text: String?) -> String? { LedgerColumns.text(text) }
+
+  /// The column of an original's recipients, put into its form once for all the rows of a message.
+  private func column(_ recipients: [Recipient]) -> String {
+    if recipients != lastRecipients.recipients { lastRecipients = (recipients, LedgerColumns.json(recipients)) }
+    return lastRecipients.column
+  }
 
   private func statement(_ which: LedgerStatement) throws -> Statement {
     if let statement = statements[which.rawValue] { return statement }
@@ -111,10 +173,27 @@ final class LedgerCommit {
   }
 }
 
+extension MessageKind {
+  /// True for what brings a message to its recipients. Receipts and notices go to the sender, whose address may stand among the
+  /// recipients as well: that one of them arrived says nothing about the message.
+  fileprivate var decidesFates: Bool {
+    switch self {
+    case .envelope, .notification, .ordinary, .anomaly: true
+    case .acceptance, .nonAcceptance, .nonAcceptanceVirus, .nonDelivery, .takeCharge, .deliveryComplete, .deliveryBrief,
+      .deliveryConcise, .virusNonDelivery, .deliveryReport:
+      false
+    }
+  }
+}
+
 /// The statements of a commit.
 private enum LedgerStatement: Int, CaseIterable {
-  case addEvent, addTransaction, addRecipient, addEntry, addEntryRecipient, findEntry
-  case removeEntryRecipient, hasRecipients, removeEntry, settleRecipient, postpone
+  case addEvent, addTransaction, addRecipient, addEntry, addEntryRecipient, addReception, addReceptionRecipient
+  case findEntry, removeEntryRecipient, hasRecipients, removeEntry, postpone, awaitProof
+  case findReception, moveRecipient, moveReceptionRecipient
+
+  /// How far a recipient is, as a number that only grows.
+  private static let rank = "CASE state WHEN 'open' THEN 0 WHEN 'relayed' THEN 1 WHEN 'taken-in-charge' THEN 2 ELSE 3 END"
 
   var sql: String {
     switch self {
@@ -133,20 +212,41 @@ private enum LedgerStatement: Int, CaseIterable {
     case .addRecipient: "INSERT INTO recipients (transaction_id, address, position, class, state, changed_at) VALUES (?, ?, ?, ?, ?, ?)"
     case .addEntry:
       """
-      INSERT INTO queue (entry, pec_id, message_id, kind, sender, route, content, created_at, due_at, attempts, last_error)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      INSERT INTO queue (entry, pec_id, message_id, kind, sender, route, content, created_at, due_at, attempts, last_error,
+        reception, has_eight_bit, proof_token)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """
-    case .addEntryRecipient: "INSERT INTO queue_recipients (queue_id, address, position) VALUES (?, ?, ?)"
-    case .findEntry: "SELECT id, pec_id, kind FROM queue WHERE entry = ?"
+    case .addEntryRecipient: "INSERT INTO queue_recipients (queue_id, address, position, awaiting) VALUES (?, ?, ?, ?)"
+    case .addReception:
+      """
+      INSERT INTO receptions (reception, pec_id, kind, provider, fingerprint, at, utc_offset, original_start, original_end,
+        original_encoding, sent_at, sent_utc_offset, sender, reply_to, receipt_type, bytes, accepted, client_message_id, subject,
+        raw_subject, certified_recipients)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      """
+    case .addReceptionRecipient:
+      """
+      INSERT INTO reception_recipients (message, address, reception_id, position, is_copy, state, changed_at)
+      VALUES (?, ?, ?, ?, ?, ?, ?)
+      """
+    case .findEntry: "SELECT id, pec_id, kind, reception FROM queue WHERE entry = ?"
     case .removeEntryRecipient: "DELETE FROM queue_recipients WHERE queue_id = ? AND address = ?"
     case .hasRecipients: "SELECT EXISTS (SELECT 1 FROM queue_recipients WHERE queue_id = ?)"
     case .removeEntry: "DELETE FROM queue WHERE id = ?"
-    case .settleRecipient:
+    case .postpone: "UPDATE queue SET due_at = ?, attempts = ?, last_error = ? WHERE entry = ?"
+    case .awaitProof:
+      "UPDATE queue_recipients SET awaiting = 1 WHERE queue_id = (SELECT id FROM queue WHERE entry = ?) AND address = ?"
+    case .findReception: "SELECT id, fingerprint FROM receptions WHERE reception = ?"
+    case .moveRecipient:
       """
       UPDATE recipients SET state = ?, changed_at = ?
-      WHERE transaction_id = (SELECT id FROM transactions WHERE pec_id = ?) AND address = ?
+      WHERE transaction_id = (SELECT id FROM transactions WHERE pec_id = ?) AND address = ? AND \(LedgerStatement.rank) < ?
       """
-    case .postpone: "UPDATE queue SET due_at = ?, attempts = ?, last_error = ? WHERE entry = ?"
+    case .moveReceptionRecipient:
+      """
+      UPDATE reception_recipients SET state = ?, changed_at = ?
+      WHERE message = ? AND address = ? AND reception_id = ? AND \(LedgerStatement.rank) < ?
+      """
     }
   }
 }

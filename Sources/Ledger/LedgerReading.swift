@@ -45,15 +45,19 @@ public struct QueuePage: Sendable, Equatable {
   public var next: QueueCursor?
 }
 
-/// The fate of a transaction's recipient.
+/// The fate of a recipient: of a transaction of our own, or of a message that arrived.
 public struct RecipientStatus: Sendable, Equatable {
   /// How far it is.
   public enum State: String, Sendable, Codable {
-    /// Nothing final is known yet.
+    /// Nothing is known yet.
     case open
-    /// Done, one way or the other: the log says which.
-    case settled
+    /// The next hop took the envelope. For an ordinary recipient nothing more is heard.
+    case relayed
+    /// His provider took the message in charge.
+    case takenInCharge = "taken-in-charge"
+    /// It is in his mailbox.
     case delivered
+    /// It will not be delivered.
     case failed
     /// The transaction was not accepted: nothing was sent to anybody.
     case refused
@@ -68,8 +72,10 @@ public struct RecipientStatus: Sendable, Equatable {
 /// The queue in numbers.
 public struct QueueSummary: Sendable, Equatable {
   public var entries: Int
-  /// Recipients whose fate is open, over all entries.
+  /// Recipients whose fate is open, over all entries, without those of whom a report is awaited.
   public var recipients: Int
+  /// Recipients whom a mailbox server has taken and of whom no report has come yet.
+  public var awaiting: Int
   /// Unix seconds of the oldest entry.
   public var oldestCreatedAt: Int64?
   /// Unix seconds of the earliest attempt that is due.
@@ -112,6 +118,14 @@ extension LedgerReading {
     }.first
   }
 
+  /// The entry whose delivery reports bear this token (RFC 3461 §4.4), the first if there are several; nil when no report is awaited
+  /// under it.
+  public func entry(proofToken: String) throws(LedgerError) -> QueueEntry? {
+    try access.all(
+      "SELECT \(LedgerRecords.entryColumns) FROM queue WHERE proof_token = ? ORDER BY id LIMIT 1", [LedgerColumns.text(proofToken)]
+    ) { row, db in try LedgerRecords.entry(row, db, path: access.path).entry }.first
+  }
+
   /// Every range that an entry names, once for each time it is named: what the spool is opened with.
   public func liveRanges() throws(LedgerError) -> [StoredRange] {
     try access.all("SELECT content FROM queue") { row, _ in
@@ -128,8 +142,10 @@ extension LedgerReading {
         var row = StoredRow(row, of: "queue", path: access.path)
         byRoute[try row.next(String.self)] = try row.next(Int.self)
       }
+      let recipients = try Int.fetchOne(db, sql: "SELECT count(*) FROM queue_recipients") ?? 0
+      let awaiting = try Int.fetchOne(db, sql: "SELECT count(*) FROM queue_recipients WHERE awaiting") ?? 0
       return QueueSummary(
-        entries: byRoute.values.reduce(0, +), recipients: try Int.fetchOne(db, sql: "SELECT count(*) FROM queue_recipients") ?? 0,
+        entries: byRoute.values.reduce(0, +), recipients: recipients - awaiting, awaiting: awaiting,
         oldestCreatedAt: try Int64.fetchOne(db, sql: "SELECT min(created_at) FROM queue"),
         nextDueAt: try Int64.fetchOne(db, sql: "SELECT min(due_at) FROM queue"), entriesByRoute: byRoute)
     }

@@ -21,20 +21,28 @@ enum LedgerRecords {
   }
 
   static let entryColumns = """
-    id, entry, pec_id, message_id, kind, sender, route, content, created_at, due_at, attempts, last_error
+    id, entry, pec_id, message_id, kind, sender, route, content, created_at, due_at, attempts, last_error, reception, \
+    has_eight_bit, proof_token
     """
 
   /// A queue entry with its place in the table. Its recipients are read from their own table.
   static func entry(_ row: Row, _ db: Database, path: String) throws -> (entry: QueueEntry, place: QueueCursor) {
     var row = StoredRow(row, of: "queue", path: path)
     let id = try row.next(Int64.self)
-    let addresses = try db.cachedStatement(sql: "SELECT address FROM queue_recipients WHERE queue_id = ? ORDER BY position")
-    let recipients = try String.fetchAll(addresses, arguments: [id])
+    let addresses = try db.cachedStatement(sql: "SELECT address, awaiting FROM queue_recipients WHERE queue_id = ? ORDER BY position")
+    var (recipients, awaiting): ([String], [String]) = ([], [])
+    let cursor = try Row.fetchCursor(addresses, arguments: [id])
+    while let stored = try cursor.next() {
+      var recipient = StoredRow(stored, of: "queue_recipients", path: path)
+      let address = try recipient.next(String.self)
+      if try recipient.next(Bool.self) { awaiting.append(address) } else { recipients.append(address) }
+    }
     let entry = QueueEntry(
       id: try row.next(), pecID: try row.next(), messageID: try row.next(), kind: try row.next { MessageKind(rawValue: $0) },
       sender: try row.next(), recipients: recipients, route: try row.next { Route(text: $0) },
       content: try row.next { LedgerColumns.ranges($0) }, createdAt: try row.next(), dueAt: try row.next(), attempts: try row.next(),
-      lastError: try row.optional())
+      lastError: try row.optional(), reception: try row.optional(), hasEightBit: try row.next(), proofToken: try row.optional(),
+      awaiting: awaiting)
     return (entry, QueueCursor(dueAt: entry.dueAt, row: id))
   }
 

@@ -3,7 +3,7 @@ internal import GRDB
 /// The ledger's tables. A version, once released, is never changed: what comes later is another migration, and they go forward only.
 enum LedgerSchema {
   /// The version this program writes: `PRAGMA user_version`, one for each migration.
-  static let version = 1
+  static let version = 2
   /// `PRAGMA application_id`: the letters "CERA".
   static let applicationID = 0x4345_5241
 
@@ -15,6 +15,12 @@ enum LedgerSchema {
       try db.execute(sql: transactions)
       try db.execute(sql: queue)
       try db.execute(sql: "PRAGMA user_version = 1")
+    }
+    migrator.registerMigration("2: receptions, proofs of delivery") { db in
+      try db.execute(sql: states)
+      try db.execute(sql: proofs)
+      try db.execute(sql: receptions)
+      try db.execute(sql: "PRAGMA user_version = 2")
     }
     return migrator
   }
@@ -110,6 +116,78 @@ enum LedgerSchema {
       address TEXT NOT NULL,
       position INTEGER NOT NULL,
       PRIMARY KEY (queue_id, address, position)
+    ) STRICT, WITHOUT ROWID;
+    """
+
+  // MARK: - Version 2
+
+  /// More states of a recipient: SQLite changes a check only with the whole table. To version 1 an envelope that the next hop took was
+  /// `delivered`, which says too much and would be final; receipts that are still on their way may now carry it on.
+  private static let states = """
+    CREATE TABLE recipients_2 (
+      transaction_id INTEGER NOT NULL REFERENCES transactions(id),
+      address TEXT NOT NULL COLLATE NOCASE,
+      position INTEGER NOT NULL,
+      class TEXT NOT NULL,
+      state TEXT NOT NULL CHECK (state IN ('open', 'relayed', 'taken-in-charge', 'delivered', 'failed', 'refused')),
+      changed_at INTEGER NOT NULL,
+      PRIMARY KEY (transaction_id, address, position)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO recipients_2 (transaction_id, address, position, class, state, changed_at)
+      SELECT transaction_id, address, position, class, CASE state WHEN 'delivered' THEN 'relayed' ELSE state END, changed_at
+      FROM recipients ORDER BY transaction_id, address, position;
+    DROP TABLE recipients;
+    ALTER TABLE recipients_2 RENAME TO recipients;
+    """
+
+  /// Entries of the incoming side, and recipients of whom a delivery report is awaited.
+  private static let proofs = """
+    ALTER TABLE queue ADD COLUMN reception TEXT;
+    ALTER TABLE queue ADD COLUMN has_eight_bit INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE queue ADD COLUMN proof_token TEXT;
+    CREATE INDEX queue_by_proof_token ON queue(proof_token) WHERE proof_token IS NOT NULL;
+    ALTER TABLE queue_recipients ADD COLUMN awaiting INTEGER NOT NULL DEFAULT 0;
+    """
+
+  /// What the incoming point took. Columns that may be long come last, so that a look at the others does not read them.
+  ///
+  /// The recipients stand in one tree, which is at once the order they are read in and the rule that no recipient has the same message
+  /// twice: `message` is the fingerprint, or `@` and the reception's id where there is none.
+  private static let receptions = """
+    CREATE TABLE receptions (
+      id INTEGER PRIMARY KEY,
+      reception TEXT NOT NULL UNIQUE,
+      pec_id TEXT NOT NULL,
+      kind TEXT NOT NULL,
+      provider TEXT NOT NULL,
+      fingerprint TEXT NOT NULL,
+      at INTEGER NOT NULL,
+      utc_offset INTEGER NOT NULL,
+      original_start INTEGER,
+      original_end INTEGER,
+      original_encoding TEXT NOT NULL,
+      sent_at INTEGER NOT NULL,
+      sent_utc_offset INTEGER NOT NULL,
+      sender TEXT NOT NULL,
+      reply_to TEXT NOT NULL,
+      receipt_type TEXT NOT NULL,
+      bytes INTEGER NOT NULL,
+      accepted INTEGER NOT NULL,
+      client_message_id TEXT,
+      subject TEXT,
+      raw_subject BLOB,
+      certified_recipients TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX receptions_by_pec_id ON receptions(pec_id);
+    CREATE TABLE reception_recipients (
+      message TEXT NOT NULL,
+      address TEXT NOT NULL COLLATE NOCASE,
+      reception_id INTEGER NOT NULL REFERENCES receptions(id),
+      position INTEGER NOT NULL,
+      is_copy INTEGER NOT NULL,
+      state TEXT NOT NULL CHECK (state IN ('open', 'relayed', 'taken-in-charge', 'delivered', 'failed')),
+      changed_at INTEGER NOT NULL,
+      PRIMARY KEY (message, address)
     ) STRICT, WITHOUT ROWID;
     """
 }

@@ -7,6 +7,7 @@ public struct Limits: Sendable, Equatable {
   public var message = MessageLimits()
   public var delivery = DeliveryLimits()
   public var storage = StorageLimits()
+  public var fetch = FetchLimits()
 
   /// The defaults.
   public init() {}
@@ -123,5 +124,18 @@ public struct StorageLimits: Sendable, Equatable {
   public var minimumFreeBytes = 512 * 1024 * 1024
   /// Digests in one signing batch.
   public let signingBatch = 8
+  public init() {}
+}
+
+/// Bounds of what is fetched from others: provider indexes and revocation lists.
+public struct FetchLimits: Sendable, Equatable {
+  /// A provider index, in octets.
+  public let indexBytes = 64 * 1024 * 1024
+  /// A revocation list (CRL), in octets; those of large authorities have some millions.
+  public let revocationListBytes = 64 * 1024 * 1024
+  /// Entries that an LDAP server may give.
+  public let directoryEntries = 100_000
+  /// A fetch must be through by then.
+  public let timeoutSeconds = 60
   public init() {}
 }

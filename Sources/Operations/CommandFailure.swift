@@ -16,5 +16,6 @@ public struct CommandFailure: Error, Sendable {
   static let unavailable: Int32 = 69
   static let software: Int32 = 70
   static let inputOutput: Int32 = 74
+  static let tryAgain: Int32 = 75
   static let configuration: Int32 = 78
 }

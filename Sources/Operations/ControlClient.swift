@@ -5,8 +5,12 @@ import Octets
 
 /// Asks a running gateway over its control socket.
 enum ControlClient {
-  /// One request, one answer; 30 seconds at the most.
-  static func ask(_ request: ControlRequest, of dataDirectory: String) throws -> ControlAnswer {
+  /// Whether a gateway runs on this data directory.
+  static func isRunning(_ dataDirectory: String) -> Bool { (try? ask(ControlRequest(verb: "status"), of: dataDirectory)) != nil }
+
+  /// One request, one answer.
+  /// - Throws: `CommandFailure` with exit code 69 when nobody answers in time.
+  static func ask(_ request: ControlRequest, of dataDirectory: String, withinSeconds seconds: Int = 30) throws -> ControlAnswer {
     let path = Gateway.controlPath(dataDirectory)
     let loop = try Loop()
     var received: [UInt8] = []
@@ -30,8 +34,8 @@ enum ControlClient {
         loop.stop()
       }
     }
-    let limit = loop.timer(after: 30_000) {
-      failure = "no answer within 30 seconds"
+    let limit = loop.timer(after: UInt64(seconds) * 1000) {
+      failure = "no answer within \(seconds) seconds"
       loop.stop()
     }
     loop.run()

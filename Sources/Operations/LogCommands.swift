@@ -69,7 +69,12 @@ public enum LogCommands {
     if let failure { throw CommandFailure("the log cannot be read: \(failure)", exitCode: CommandFailure.inputOutput) }
   }
 
-  private static func text(_ event: EventRecord) -> String {
+  /// Events of what others made: their provider is worth a word.
+  private static let received: Set<EventKind> = [
+    .envelopeReceived, .notificationReceived, .takeChargeReceived, .virusDetectionReceived, .anomaly, .duplicate,
+  ]
+
+  static func text(_ event: EventRecord) -> String {
     var parts = ["\(event.number ?? 0)", event.instant.rfc3339, event.kind.rawValue, event.pecID, "from=\(event.sender)"]
     if let recipient = event.recipient {
       parts.append("to=\(recipient)")
@@ -80,6 +85,7 @@ public enum LogCommands {
     if let subject = event.subject { parts.append("subject=\"\(subject)\"") }
     if let id = event.clientMessageID { parts.append("msgid=\(id)") }
     if !event.relatedIDs.isEmpty { parts.append("related=\(event.relatedIDs.joined(separator: ","))") }
+    if LogCommands.received.contains(event.kind), !event.provider.isEmpty { parts.append("provider=\"\(event.provider)\"") }
     if let error = event.error { parts.append("error=\(error)") }
     if let detail = event.detail { parts.append("detail=\"\(detail)\"") }
     parts.append("bytes=\(event.bytes)")

@@ -16,6 +16,10 @@ public enum QueueCommands {
     var route: String
     var sender: String
     var recipients: [String]
+    /// Recipients whom the mailbox server has taken and of whom its report has not come yet.
+    var awaiting: [String]
+    /// The reception that brought the message; nil for what was made here.
+    var reception: String?
     var bytes: Int
     var attempts: Int
     var createdAt: String
@@ -29,6 +33,8 @@ public enum QueueCommands {
       route = entry.route.text
       sender = entry.sender
       recipients = entry.recipients
+      awaiting = entry.awaiting
+      reception = entry.reception
       bytes = entry.bytes
       attempts = entry.attempts
       createdAt = QueueCommands.time(entry.createdAt)
@@ -37,7 +43,7 @@ public enum QueueCommands {
     }
   }
 
-  private static func time(_ seconds: Int64) -> String {
+  static func time(_ seconds: Int64) -> String {
     Instant(unixSeconds: seconds, utcOffsetSeconds: LocalTime.utcOffsetSeconds(at: seconds)).rfc3339
   }
 
@@ -66,10 +72,19 @@ public enum QueueCommands {
       say(
         line(
           entry.id, entry.kind.rawValue, entry.route.text, "\(entry.recipients.count)", size(entry.bytes), "\(entry.attempts)",
-          span(now - entry.createdAt), entry.dueAt <= now ? "now" : "in \(span(entry.dueAt - now))"))
+          span(now - entry.createdAt), next(entry, now)))
       if let error = entry.lastError { say("    \(ASCII.escaped(error))") }
     }
-    say("\(entries.count) entries, \(entries.reduce(0) { $0 + $1.recipients.count }) recipients")
+    let waiting = entries.reduce(0) { $0 + $1.awaiting.count }
+    say(
+      "\(entries.count) entries, \(entries.reduce(0) { $0 + $1.recipients.count }) recipients"
+        + (waiting == 0 ? "" : ", and \(waiting) of whom the mailbox server has yet to report"))
+  }
+
+  /// When something happens to an entry: nothing but its report is waited for when every recipient was taken.
+  private static func next(_ entry: QueueEntry, _ now: Int64) -> String {
+    if entry.recipients.isEmpty, !entry.awaiting.isEmpty { return "report" }
+    return entry.dueAt <= now ? "now" : "in \(span(entry.dueAt - now))"
   }
 
   private static func line(_ fields: String...) -> String {
@@ -97,7 +112,9 @@ public enum QueueCommands {
     say("kind        \(row.kind)")
     say("route       \(row.route)")
     say("sender      \(row.sender)")
-    say("recipients  \(row.recipients.joined(separator: "\n            "))")
+    say("recipients  \(row.recipients.isEmpty ? "none" : row.recipients.joined(separator: "\n            "))")
+    if !row.awaiting.isEmpty { say("reports     to come of \(row.awaiting.joined(separator: "\n                        "))") }
+    if let reception = row.reception { say("reception   \(reception)") }
     say("size        \(row.bytes) octets")
     say("since       \(row.createdAt)")
     say("next try    \(row.dueAt)")

@@ -1,4 +1,4 @@
-import Configuration
+public import Configuration
 import EventLoop
 import Foundation
 import Gateway
@@ -12,7 +12,7 @@ public enum Service {
   }
 
   /// Loads a configuration; what is wrong with it becomes a failure with code 78.
-  static func load(_ path: String) throws -> GatewayConfiguration {
+  public static func load(_ path: String) throws -> GatewayConfiguration {
     do { return try GatewayConfiguration.load(path: path) } catch {
       throw CommandFailure("the configuration cannot be used:\n\(error)", exitCode: CommandFailure.configuration)
     }

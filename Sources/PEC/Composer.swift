@@ -4,7 +4,7 @@ import Octets
 /// Makes the messages of a provider: receipts, notices and envelopes, all but their signatures.
 ///
 /// Nothing is drawn or looked up here: the same input gives the same octets, so a journey replayed after a crash makes the very same
-/// message again.
+/// message again. What the receiving side makes is in files of its own.
 public struct Composer: Sendable {
   /// Every boundary of ours begins so. The walker of an original watches for it, and a new boundary is chosen that differs from all
   /// lines found. "=_" can occur in neither quoted-printable nor base64, so the other parts need no look.
@@ -39,13 +39,17 @@ public struct Composer: Sendable {
   }
 
   /// Non-delivery notice (avviso di mancata consegna) for one recipient, RFC 6109 §3.3.3.
-  /// - Parameter instant: when the failure was certain; the notice's own one time value.
+  /// - Parameters:
+  ///   - reception: our own identifier of the reception that its Message-ID derives from; nil for a message that our sender submitted.
+  ///   - instant: when the failure was certain; the notice's own one time value.
   public func nonDelivery(
-    _ facts: TransactionFacts, recipient: String, at instant: Instant, failure: DeliveryFailure, boundarySeed: UInt64
+    _ facts: TransactionFacts, reception: String? = nil, recipient: String, at instant: Instant, failure: DeliveryFailure,
+    boundarySeed: UInt64
   ) -> Draft {
     var details = Details(error: failure.error, extended: (failure.status, failure.italian))
     details.instant = instant
     details.recipient = recipient
+    details.source = reception
     details.description = extended(details)
     return notice(.nonDelivery, facts, details, seed: boundarySeed)
   }
@@ -56,90 +60,130 @@ public struct Composer: Sendable {
     let boundaries = Boundaries(seed: boundarySeed, kind: .envelope, avoiding: original.boundaryLines)
     var details = Details()
     details.receiptType = facts.receiptType
+    let head = envelopeHead(facts, original, boundaries)
     var signed = FragmentList(reserving: 4096 + facts.recipients.count * 256)
     append(.envelope, facts, details, boundaries, to: &signed)
-    signed.append("\r\n--")
-    signed.append(boundaries.mixed)
-    signed.append(
-      "\r\nContent-Type: message/rfc822; name=\"postacert.eml\"\r\n"
-        + "Content-Transfer-Encoding: 7bit\r\n"
-        + "Content-Disposition: inline; filename=\"postacert.eml\"\r\n\r\n")
+    appendOriginalPart(labelled: "7bit", boundaries, to: &signed)
+    let start = head.count + signed.count
     OriginalMessage.append(original, facts, to: &signed)
+    let end = head.count + signed.count
     close(boundaries, &signed)
     return Draft(
-      kind: .envelope, messageID: facts.pecID, sender: facts.sender, recipients: facts.recipients.map(\.address),
-      head: envelopeHead(facts, original, boundaries), signed: signed.finish(), boundary: boundaries.signed)
+      kind: .envelope, messageID: facts.pecID, sender: facts.sender, recipients: facts.recipients.map(\.address), head: head,
+      signed: signed.finish(), boundary: boundaries.signed, originalRange: start..<end)
   }
+}
 
-  // MARK: Pieces
-
+// Pieces that the messages are put together from.
+extension Composer {
   /// What a message says beyond its transaction.
-  private struct Details {
+  struct Details {
     var instant: Instant?
     var error: CertificationError?
     var receiptType: ReceiptType?
     /// The one recipient that it is about.
     var recipient: String?
+    /// The recipients taken in charge: the readable part names them and not all.
+    var receptions: [String] = []
     /// For the readable part.
     var description = ""
     /// Enhanced status code and sentence of `errore-esteso`.
     var extended: (status: String, sentence: String)?
+    /// The id that the Message-ID derives from, where it is not the PEC id.
+    var source: String?
+    /// To whom it goes, where that is not the sender of the original.
+    var addressee: String?
+    var enclosed: EnclosedOriginal?
   }
 
-  private func notice(_ kind: MessageKind, _ facts: TransactionFacts, _ details: Details, seed: UInt64) -> Draft {
-    let boundaries = Boundaries(seed: seed, kind: kind, avoiding: [])
+  /// A receipt or notice.
+  func notice(_ kind: MessageKind, _ facts: TransactionFacts, _ details: Details, seed: UInt64) -> Draft {
+    let boundaries = Boundaries(seed: seed, kind: kind, avoiding: details.enclosed?.boundaryLines ?? [])
+    let label = details.enclosed?.label ?? "7bit"
     var signed = FragmentList(reserving: 4096 + facts.recipients.count * 256)
-    append(kind, facts, details, boundaries, to: &signed)
+    append(kind, facts, details, boundaries, labelled: label, to: &signed)
+    if let enclosed = details.enclosed {
+      appendOriginalPart(labelled: label, boundaries, to: &signed)
+      signed.append(enclosed.fragments)
+    }
     close(boundaries, &signed)
-    let messageID = PECIdentifier.derived(from: facts.pecID, kind: kind, recipient: details.recipient)
+    let messageID = PECIdentifier.derived(from: details.source ?? facts.pecID, kind: kind, recipient: details.recipient)
+    let addressee = details.addressee ?? facts.sender
     return Draft(
-      kind: kind, messageID: messageID, sender: provider.serviceAddress, recipients: [facts.sender],
-      head: noticeHead(kind, facts, details.instant ?? facts.instant, messageID, boundaries), signed: signed.finish(),
-      boundary: boundaries.signed)
+      kind: kind, messageID: messageID, sender: provider.serviceAddress, recipients: [addressee],
+      head: noticeHead(
+        kind, facts, to: addressee, details.instant ?? facts.instant, messageID, boundaries, labelled: label),
+      signed: signed.finish(), boundary: boundaries.signed)
   }
 
   /// `5.1.1 - Provider - sentence` (pec-rules 5.2).
-  private func extended(_ details: Details) -> String {
+  func extended(_ details: Details) -> String {
     guard let extended = details.extended else { return "" }
     return "\(extended.status) - \(provider.name) - \(oneLine(extended.sentence))"
   }
 
   /// The inner multipart up to the end of the certification data (pec-rules 4.4).
-  private func append(
-    _ kind: MessageKind, _ facts: TransactionFacts, _ details: Details, _ boundaries: Boundaries, to signed: inout FragmentList
+  func append(
+    _ kind: MessageKind, _ facts: TransactionFacts, _ details: Details, _ boundaries: Boundaries, labelled label: String = "7bit",
+    to signed: inout FragmentList
   ) {
-    signed.append("Content-Type: multipart/mixed; boundary=\"")
-    signed.append(boundaries.mixed)
-    signed.append("\"\r\n\r\n--")
-    signed.append(boundaries.mixed)
-    signed.append(
-      "\r\nContent-Type: text/plain; charset=\"iso-8859-1\"\r\n"
-        + "Content-Transfer-Encoding: quoted-printable\r\n"
-        + "Content-Disposition: inline\r\n\r\n")
-    let values = TextTemplate.Values(
-      instant: details.instant ?? facts.instant, subject: facts.subject ?? "", sender: facts.sender, recipients: facts.recipients,
-      recipient: details.recipient ?? "", description: details.description, pecID: facts.pecID)
-    signed.append(QuotedPrintable.encode(kind.traits.text.render(values)))
+    let named = details.receptions.map { Recipient(address: $0, recipientClass: .certified) }
+    appendText(
+      kind,
+      TextTemplate.Values(
+        instant: details.instant ?? facts.instant, subject: facts.subject ?? "", sender: facts.sender,
+        recipients: named.isEmpty ? facts.recipients : named, recipient: details.recipient ?? "", description: details.description,
+        pecID: facts.pecID), boundaries, labelled: label, to: &signed)
+    guard let type = kind.traits.type else { return }
     signed.append("\r\n--")
     signed.append(boundaries.mixed)
     signed.append(
       "\r\nContent-Type: application/xml; name=\"daticert.xml\"\r\n"
         + "Content-Transfer-Encoding: base64\r\n"
         + "Content-Disposition: inline; filename=\"daticert.xml\"\r\n\r\n")
-    signed.append(Base64.encodeLines(certificationData(kind, facts, details).xml()))
+    let error = details.error ?? kind.traits.error ?? .other
+    signed.append(Base64.encodeLines(certificationData(type, error, facts, details).xml()))
   }
 
-  private func close(_ boundaries: Boundaries, _ signed: inout FragmentList) {
+  /// The inner multipart up to the end of the readable part.
+  func appendText(
+    _ kind: MessageKind, _ values: TextTemplate.Values, _ boundaries: Boundaries, labelled label: String, to signed: inout FragmentList
+  ) {
+    signed.append("Content-Type: multipart/mixed; boundary=\"")
+    signed.append(boundaries.mixed)
+    // RFC 2045 §6.4: what holds an 8bit part is 8bit itself.
+    signed.append(label == "8bit" ? "\"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--" : "\"\r\n\r\n--")
+    signed.append(boundaries.mixed)
+    signed.append(
+      "\r\nContent-Type: text/plain; charset=\"iso-8859-1\"\r\n"
+        + "Content-Transfer-Encoding: quoted-printable\r\n"
+        + "Content-Disposition: inline\r\n\r\n")
+    signed.append(QuotedPrintable.encode(kind.traits.text.render(values)))
+  }
+
+  /// The header of postacert.eml's part; its content follows.
+  func appendOriginalPart(labelled label: String, _ boundaries: Boundaries, to signed: inout FragmentList) {
+    signed.append("\r\n--")
+    signed.append(boundaries.mixed)
+    signed.append("\r\nContent-Type: message/rfc822; name=\"postacert.eml\"\r\nContent-Transfer-Encoding: ")
+    signed.append(label)
+    signed.append("\r\nContent-Disposition: inline; filename=\"postacert.eml\"\r\n\r\n")
+  }
+
+  /// The end of the inner multipart.
+  func close(_ boundaries: Boundaries, _ signed: inout FragmentList) {
     signed.append("\r\n--")
     signed.append(boundaries.mixed)
     signed.append("--\r\n")
   }
 
-  private func certificationData(_ kind: MessageKind, _ facts: TransactionFacts, _ details: Details) -> CertificationData {
+  private func certificationData(
+    _ type: CertificationType, _ error: CertificationError, _ facts: TransactionFacts, _ details: Details
+  ) -> CertificationData {
     CertificationData(
-      type: kind.traits.type, error: details.error ?? kind.traits.error ?? .other, sender: facts.sender, recipients: facts.recipients,
-      replyTo: facts.replyTo, subject: facts.subject, provider: provider.name, instant: details.instant ?? facts.instant,
-      pecID: facts.pecID, clientMessageID: facts.clientMessageID, receiptType: details.receiptType, delivery: details.recipient,
+      type: type, error: error, sender: facts.sender, recipients: facts.recipients, replyTo: facts.replyTo, subject: facts.subject,
+      provider: provider.name, instant: details.instant ?? facts.instant, pecID: facts.pecID, clientMessageID: facts.clientMessageID,
+      receiptType: details.receiptType, delivery: details.recipient, receptions: details.receptions,
       extendedError: details.extended == nil ? nil : extended(details))
   }
 }

@@ -31,6 +31,12 @@ public struct DeliveryFailure: Sendable, Equatable {
     DeliveryFailure(error: .other, status: "5.4.7", italian: "il messaggio non è stato recapitato entro \(hours) ore")
   }
 
+  /// The mailboxes' server took the message, and never said that it is in the mailbox.
+  public static func unproven(hours: Int) -> DeliveryFailure {
+    DeliveryFailure(
+      error: .other, status: "5.4.7", italian: "la consegna non è stata confermata dal server di posta entro \(hours) ore")
+  }
+
   /// The domain has nowhere to deliver to.
   public static let noDomain = DeliveryFailure(error: .noDomain, status: "5.1.2", italian: "dominio di destinazione inesistente")
 

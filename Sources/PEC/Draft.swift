@@ -31,6 +31,9 @@ public struct Draft: Sendable, Equatable {
   public var signed: [Fragment]
   /// Boundary between the signed part and the signature.
   let boundary: [UInt8]
+  /// Where the content of postacert.eml lies in the whole message (`head`, signed octets, tail), for a transport envelope; nil for
+  /// every other kind.
+  public var originalRange: Range<Int>?
 
   /// Length of the signed octets.
   public var signedBytes: Int { signed.reduce(0) { $0 + $1.count } }
@@ -61,18 +64,38 @@ struct FragmentList {
 
   init(reserving bytes: Int = 0) { pending.reserveCapacity(bytes) }
 
-  mutating func append(_ text: String) { pending.append(text) }
-  mutating func append(_ bytes: [UInt8]) { pending.append(contentsOf: bytes) }
+  /// How many octets were appended.
+  private(set) var count = 0
+
+  mutating func append(_ text: String) {
+    count += text.utf8.count
+    pending.append(text)
+  }
+  mutating func append(_ bytes: [UInt8]) {
+    count += bytes.count
+    pending.append(contentsOf: bytes)
+  }
 
   /// Octets of the original; an empty range is nothing, adjacent ranges become one.
   mutating func append(original range: Range<Int>) {
     guard !range.isEmpty else { return }
+    count += range.count
     if pending.isEmpty, case .original(let last)? = fragments.last, last.upperBound == range.lowerBound {
       fragments[fragments.count - 1] = .original(last.lowerBound..<range.upperBound)
       return
     }
     flush()
     fragments.append(.original(range))
+  }
+
+  /// What another list holds.
+  mutating func append(_ others: [Fragment]) {
+    for fragment in others {
+      switch fragment {
+      case .composed(let bytes): append(bytes)
+      case .original(let range): append(original: range)
+      }
+    }
   }
 
   /// All of it.

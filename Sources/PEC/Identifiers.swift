@@ -31,28 +31,39 @@ public enum PECIdentifier {
   /// replayed after a crash makes the same receipt and not a second one.
   ///
   /// The transport envelope's is the PEC id itself; every other has one component more. A recipient goes into it by a hash whose key is
-  /// the PEC id: the sender, who chooses the recipients, does not know its random part in time to look for two that collide.
+  /// the id: the sender, who chooses the recipients, does not know its random part in time to look for two that collide.
   ///
-  /// - Parameter recipient: for kinds made once for each recipient; compared without regard to ASCII case.
-  public static func derived(from pecID: String, kind: MessageKind, recipient: String?) -> String {
-    guard let code = kind.traits.identifierCode else { return pecID }
-    let bytes = Array(pecID.utf8)
+  /// - Parameters:
+  ///   - id: the PEC id for what the access point makes; for what the receiving side makes, our own identifier of the reception, since
+  ///     a PEC id that comes from outside is not ours to build upon.
+  ///   - recipient: for kinds made once for each recipient; compared without regard to ASCII case.
+  public static func derived(from id: String, kind: MessageKind, recipient: String?) -> String {
+    guard let code = kind.traits.identifierCode else { return id }
+    return extended(id, by: code, about: recipient.map { [$0] } ?? [])
+  }
+
+  /// The id with a component more, and one that tells the recipients, when there are any.
+  static func extended(_ id: String, by code: String, about recipients: [String]) -> String {
+    let bytes = Array(id.utf8)
     let at = bytes.lastIndex(of: UInt8(ascii: "@")) ?? bytes.count
-    var id = Array(bytes[..<at])
-    id.append(UInt8(ascii: "."))
-    id.append(code)
-    if let recipient {
+    var out = Array(bytes[..<at])
+    out.append(UInt8(ascii: "."))
+    out.append(code)
+    if !recipients.isEmpty {
       var key = KeyedHash(0x4345_5241_4c41_4343, 0x4100_0000_0000_0001)
       key.add(bytes)
       let first = key.value()
       key.add([1])
       var hash = KeyedHash(first, key.value())
-      hash.add(recipient.utf8.lazy.map(ASCII.lower))
-      id.append(UInt8(ascii: "."))
-      id.append(contentsOf: base32(hash.value()))
+      for (index, recipient) in recipients.enumerated() {
+        if index > 0 { hash.add([0]) }
+        hash.add(recipient.utf8.lazy.map(ASCII.lower))
+      }
+      out.append(UInt8(ascii: "."))
+      out.append(contentsOf: base32(hash.value()))
     }
-    id.append(contentsOf: bytes[at...])
-    return String(decoding: id, as: UTF8.self)
+    out.append(contentsOf: bytes[at...])
+    return String(decoding: out, as: UTF8.self)
   }
 
   private static func clean(_ node: String) -> [UInt8] {

@@ -4,17 +4,17 @@ final class KindTraits: Sendable {
   let subjectPrefix: String
   /// Header fields that mark the kind for machines, in order.
   let marks: [(name: String, value: String)]
-  /// `tipo` of the certification data.
-  let type: CertificationType
+  /// `tipo` of the certification data; nil for the message that carries none.
+  let type: CertificationType?
   /// `errore` where the kind alone decides it; nil where the event does.
   let error: CertificationError?
-  /// Component that tells this kind's Message-ID from the PEC id; nil for the message that bears the PEC id itself.
+  /// Component that tells this kind's Message-ID from the id that it derives from; nil for a message that bears an id of its own.
   let identifierCode: String?
   /// The readable part.
   let text: TextTemplate
 
   init(
-    subjectPrefix: String, marks: [(name: String, value: String)], type: CertificationType, error: CertificationError?,
+    subjectPrefix: String, marks: [(name: String, value: String)], type: CertificationType?, error: CertificationError?,
     identifierCode: String?, text: TextTemplate
   ) {
     self.subjectPrefix = subjectPrefix
@@ -27,6 +27,7 @@ final class KindTraits: Sendable {
 }
 
 extension MessageKind {
+  /// The row of a kind that is composed here. What passes through has none, and neither has a report: to ask for it is our own fault.
   var traits: KindTraits {
     switch self {
     case .acceptance: KindTraits.acceptance
@@ -34,6 +35,13 @@ extension MessageKind {
     case .nonAcceptanceVirus: KindTraits.nonAcceptanceVirus
     case .envelope: KindTraits.envelope
     case .nonDelivery: KindTraits.nonDelivery
+    case .takeCharge: KindTraits.takeCharge
+    case .deliveryComplete: KindTraits.deliveryComplete
+    case .deliveryBrief: KindTraits.deliveryBrief
+    case .deliveryConcise: KindTraits.deliveryConcise
+    case .virusNonDelivery: KindTraits.virusNonDelivery
+    case .anomaly: KindTraits.anomaly
+    case .notification, .ordinary, .deliveryReport: preconditionFailure("the table has no row for \(rawValue)")
     }
   }
 }
@@ -121,4 +129,89 @@ extension KindTraits {
       Il messaggio è stato rifiutato dal sistema.
       Identificativo messaggio: [id]
       """))
+
+  // RFC 6109 §3.2.1
+  static let takeCharge = KindTraits(
+    subjectPrefix: "PRESA IN CARICO: ",
+    marks: [("X-Ricevuta", "presa-in-carico")],
+    type: .takeCharge, error: CertificationError.none, identifierCode: "pic",
+    text: TextTemplate(
+      """
+      Ricevuta di presa in carico
+      Il giorno [data] alle ore [ora] ([zona]) il messaggio
+      "[oggetto]" proveniente da "[mittente]"
+      ed indirizzato a:
+      [destinatari]
+      è stato accettato dal sistema.
+      Identificativo messaggio: [id]
+      """))
+
+  // RFC 6109 §3.3.2.1
+  static let deliveryComplete = delivery(title: "Ricevuta di avvenuta consegna")
+
+  // RFC 6109 §3.3.2.2
+  static let deliveryBrief = delivery(title: "Ricevuta breve di avvenuta consegna")
+
+  // RFC 6109 §3.3.2.3
+  static let deliveryConcise = delivery(title: "Ricevuta sintetica di avvenuta consegna")
+
+  /// The three delivery receipts: they differ in their title and in what they enclose. A recipient has one of them, so that one code
+  /// serves all.
+  private static func delivery(title: String) -> KindTraits {
+    KindTraits(
+      subjectPrefix: "CONSEGNA: ",
+      marks: [("X-Ricevuta", "avvenuta-consegna")],
+      type: .delivery, error: CertificationError.none, identifierCode: "con",
+      text: TextTemplate(
+        """
+        \(title)
+        Il giorno [data] alle ore [ora] ([zona]) il messaggio
+        "[oggetto]" proveniente da "[mittente]"
+        ed indirizzato a "[destinatario]"
+        è stato consegnato nella casella di destinazione.
+        Identificativo messaggio: [id]
+        """))
+  }
+
+  // RFC 6109 §3.2.4
+  static let virusNonDelivery = KindTraits(
+    subjectPrefix: "AVVISO DI MANCATA CONSEGNA PER VIRUS: ",
+    marks: [("X-Ricevuta", "errore-consegna"), ("X-VerificaSicurezza", "errore")],
+    type: .deliveryError, error: .virus, identifierCode: "mav",
+    text: TextTemplate(
+      """
+      Avviso di mancata consegna per virus
+      Il giorno [data] alle ore [ora] ([zona]) nel messaggio
+      "[oggetto]" destinato all'utente "[destinatario]"
+      è stato rilevato un problema di sicurezza [descrizione].
+      Il messaggio non è stato consegnato.
+      Identificativo messaggio: [id]
+      """))
+
+  // RFC 6109 §3.2.2, whose "X-Trasplorto" is a slip
+  static let anomaly = KindTraits(
+    subjectPrefix: "ANOMALIA MESSAGGIO: ",
+    marks: [("X-Trasporto", "errore")],
+    type: nil, error: nil, identifierCode: nil,
+    text: TextTemplate(
+      """
+      Anomalia nel messaggio
+      Il giorno [data] alle ore [ora] ([zona]) è stato ricevuto
+      il messaggio "[oggetto]" proveniente da "[mittente]"
+      ed indirizzato a:
+      [destinatari]
+      Tali dati non sono stati certificati per il seguente errore:
+      [descrizione]
+      Il messaggio originale è incluso in allegato.
+      """))
+
+  /// Prefixes that a received message's subject may begin with: those of the table, and of the two notices that only others make so far
+  /// (RFC 6109 §3.1.6, §3.2.3).
+  static let subjectPrefixes: [String] =
+    MessageKind.allCases.compactMap { kind in
+      switch kind {
+      case .notification, .ordinary, .deliveryReport: nil
+      default: kind.traits.subjectPrefix
+      }
+    } + ["PROBLEMA DI SICUREZZA: ", "AVVISO DI MANCATA CONSEGNA PER SUP. TEMPO MASSIMO: "]
 }

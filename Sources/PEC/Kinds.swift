@@ -12,6 +12,24 @@ public enum MessageKind: String, Sendable, CaseIterable, Codable {
   case envelope
   /// Non-delivery notice (avviso di mancata consegna).
   case nonDelivery
+  /// Take-charge receipt (ricevuta di presa in carico).
+  case takeCharge
+  /// Complete delivery receipt (ricevuta completa di avvenuta consegna).
+  case deliveryComplete
+  /// Brief delivery receipt (ricevuta di avvenuta consegna breve).
+  case deliveryBrief
+  /// Concise delivery receipt (ricevuta sintetica di avvenuta consegna).
+  case deliveryConcise
+  /// Virus non-delivery notice (avviso di mancata consegna per virus informatico).
+  case virusNonDelivery
+  /// Anomaly envelope (busta di anomalia).
+  case anomaly
+  /// A receipt or notice of another provider, passing through unchanged; never composed here.
+  case notification
+  /// Ordinary mail, passing through unchanged; never composed here.
+  case ordinary
+  /// A delivery report about ordinary mail (RFC 3464), unsigned.
+  case deliveryReport
 }
 
 /// Kind of delivery receipt a sender asks for (`X-TipoRicevuta`, RFC 6109 §3.3.2).

@@ -6,16 +6,18 @@ import Octets
 extension Composer {
   /// Header of a receipt or notice (RFC 6109 §2.1, §3).
   func noticeHead(
-    _ kind: MessageKind, _ facts: TransactionFacts, _ instant: Instant, _ messageID: String, _ boundaries: Boundaries
+    _ kind: MessageKind, _ facts: TransactionFacts, to addressee: String, _ instant: Instant, _ messageID: String,
+    _ boundaries: Boundaries, labelled label: String
   ) -> [UInt8] {
     var head: [UInt8] = []
     head.reserveCapacity(1024 + (facts.rawSubject?.count ?? 0))
     appendMarks(kind, facts, &head)
     appendDate(instant, &head)
-    appendSubject(kind, facts, &head)
+    appendSubject(kind, facts.rawSubject, &head)
     head.appendField("From", provider.serviceAddress)
-    head.appendField("To", facts.sender)
-    appendEnd(messageID, boundaries, &head)
+    head.appendField("To", addressee)
+    appendMessageID(messageID, &head)
+    appendEnd(boundaries, labelled: label, &head)
     return head
   }
 
@@ -30,12 +32,8 @@ extension Composer {
     // Only where the original asks for a type; the certification data say "completa" where it does not.
     if header.first(named: "X-TipoRicevuta") != nil { head.appendField("X-TipoRicevuta", facts.receiptType.rawValue) }
     appendDate(facts.instant, &head)
-    appendSubject(.envelope, facts, &head)
-    head.append("From: \"Per conto di: ")
-    head.appendOneLine(ascii: quoted(facts.sender))
-    head.append("\" <")
-    head.appendOneLine(ascii: provider.serviceAddress)
-    head.append(">\r\n")
+    appendSubject(.envelope, facts.rawSubject, &head)
+    appendFrom(onBehalfOf: facts.sender, &head)
     if TransactionFacts.replyTo(header, limit: 1) != nil {
       copy("Reply-To", of: header, to: &head)
     } else {
@@ -43,11 +41,21 @@ extension Composer {
     }
     copy("To", of: header, to: &head)
     copy("Cc", of: header, to: &head)
-    appendEnd(facts.pecID, boundaries, &head)
+    appendMessageID(facts.pecID, &head)
+    appendEnd(boundaries, labelled: "7bit", &head)
     return head
   }
 
-  private func appendDate(_ instant: Instant, _ head: inout [UInt8]) {
+  /// From of the two envelopes: the address in the certificate, with the sender's beside it.
+  func appendFrom(onBehalfOf sender: String, _ head: inout [UInt8]) {
+    head.append("From: \"Per conto di: ")
+    head.appendOneLine(ascii: quoted(sender))
+    head.append("\" <")
+    head.appendOneLine(ascii: provider.serviceAddress)
+    head.append(">\r\n")
+  }
+
+  func appendDate(_ instant: Instant, _ head: inout [UInt8]) {
     head.append("Date: ")
     head.appendHeaderDate(instant)
     head.appendLineEnd()
@@ -59,29 +67,36 @@ extension Composer {
   }
 
   /// The fixed prefix before the subject as received, its encoded words unchanged; the prefix alone where there is none.
-  private func appendSubject(_ kind: MessageKind, _ facts: TransactionFacts, _ head: inout [UInt8]) {
+  func appendSubject(_ kind: MessageKind, _ rawSubject: [UInt8]?, _ head: inout [UInt8]) {
     let prefix = kind.traits.subjectPrefix
-    guard let raw = facts.rawSubject, !raw.isEmpty else {
+    guard let rawSubject, !rawSubject.isEmpty else {
       head.appendField("Subject", String(prefix.dropLast()))
       return
     }
     var writer = HeaderWriter()
-    writer.unstructured("Subject", prefix: prefix, rawValue: raw)
+    writer.unstructured("Subject", prefix: prefix, rawValue: rawSubject)
     head.append(contentsOf: writer.bytes)
   }
 
-  private func appendEnd(_ messageID: String, _ boundaries: Boundaries, _ head: inout [UInt8]) {
+  private func appendMessageID(_ messageID: String, _ head: inout [UInt8]) {
     head.append("Message-ID: <")
     head.appendOneLine(ascii: messageID)
-    head.append(">\r\nMIME-Version: 1.0\r\nContent-Type: multipart/signed; protocol=\"application/pkcs7-signature\";\r\n")
+    head.append(">\r\n")
+  }
+
+  /// What follows the Message-ID, up to the first boundary line.
+  func appendEnd(_ boundaries: Boundaries, labelled label: String, _ head: inout [UInt8]) {
+    head.append("MIME-Version: 1.0\r\nContent-Type: multipart/signed; protocol=\"application/pkcs7-signature\";\r\n")
     head.append(" micalg=\"sha-256\"; boundary=\"")
     head.append(contentsOf: boundaries.signed)
-    head.append("\"\r\n\r\nThis is an S/MIME signed message\r\n\r\n--")
+    head.append("\"\r\n")
+    if label == "8bit" { head.append("Content-Transfer-Encoding: 8bit\r\n") }
+    head.append("\r\nThis is an S/MIME signed message\r\n\r\n--")
     head.append(contentsOf: boundaries.signed)
     head.appendLineEnd()
   }
 
-  private func copy(_ name: String, of header: HeaderFacts, to head: inout [UInt8]) {
+  func copy(_ name: String, of header: HeaderFacts, to head: inout [UInt8]) {
     for field in header.fields(named: name) {
       let raw = header.raw(field)
       head.append(contentsOf: raw)

@@ -125,12 +125,6 @@ public struct TransactionFacts: Sendable, Equatable {
 
   /// The value is the client's own and may be anything: it is put on one line of ASCII and cut at the length that a line may have.
   private static func clientMessageID(_ header: HeaderFacts) -> String? {
-    guard let field = header.first(named: "Message-ID") else { return nil }
-    var id: [UInt8] = []
-    for byte in header.value(of: field) where byte >= 32 && byte != 127 {
-      id.append(byte < 128 ? byte : UInt8(ascii: "?"))
-      if id.count == clientMessageIDBytes { break }
-    }
-    return id.isEmpty ? nil : String(decoding: id, as: UTF8.self)
+    header.first(named: "Message-ID").flatMap { identifierLine(header.value(of: $0)) }
   }
 }

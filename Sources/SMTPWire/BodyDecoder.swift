@@ -36,9 +36,6 @@ struct BodyDecoder: Sendable {
     var outcome: Outcome
   }
 
-  /// Octets of a line without its CRLF (RFC 5321 §4.5.3.1.6: 1000 with it, the stuffed dot not counted).
-  static let lineLimit = 998
-
   private(set) var position = Position.lineStart
   /// Octets of the present line so far.
   private var lineBytes = 0
@@ -46,11 +43,14 @@ struct BodyDecoder: Sendable {
   private(set) var messageBytes = 0
   /// Octets of the message above which it is refused.
   private let sizeLimit: Int
+  /// Octets of a line without its CRLF, the stuffed dot not counted, above which the message is refused; `Int.max` for none.
+  private let lineLimit: Int
   /// DATA: dots are stuffed and a lone one ends. BDAT: dots are just dots.
   private let isDotStuffed: Bool
 
-  init(sizeLimit: Int, isDotStuffed: Bool) {
-    self.sizeLimit = sizeLimit
+  init(profile: ServerProfile, isDotStuffed: Bool) {
+    sizeLimit = profile.sizeLimitBytes
+    lineLimit = profile.lineLimitBytes ?? Int.max
     self.isDotStuffed = isDotStuffed
   }
 
@@ -104,7 +104,7 @@ struct BodyDecoder: Sendable {
 
   /// Passes over whole lines, up to a line that begins with a dot, to the last octets of the input, or to a fault at `at`.
   private mutating func content(_ input: Span<UInt8>, _ at: inout Int) -> BodyFault? {
-    var room = BodyDecoder.lineLimit - lineBytes
+    var room = lineLimit - lineBytes
     while true {
       let lineEnd = Scan.first(13, in: input, from: at) ?? input.count
       let feed = Scan.first(10, in: input, from: at) ?? input.count
@@ -119,13 +119,13 @@ struct BodyDecoder: Sendable {
       }
       guard feed < input.count, feed == lineEnd + 1 else {
         // No CR at all, or one with no LF behind it: the end of the input, or a fault that the next octet shows.
-        lineBytes = BodyDecoder.lineLimit - room + contentEnd - at
+        lineBytes = lineLimit - room + contentEnd - at
         at = min(lineEnd + 1, input.count)
         if lineEnd < input.count { position = .afterCR }
         return nil
       }
       at = feed + 1
-      room = BodyDecoder.lineLimit
+      room = lineLimit
       if at == input.count || isDotStuffed && input[at] == UInt8(ascii: ".") {
         position = .lineStart
         return nil

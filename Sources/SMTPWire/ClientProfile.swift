@@ -59,16 +59,32 @@ public struct DeliveryJob: Sendable, Equatable {
   public var recipients: [String]
   /// Octets of the message, exactly: CHUNKING announces them.
   public var bodyBytes: Int
-  /// True when any octet of the message is above 127.
+  /// True when any octet of the message is above 127. `BODY=8BITMIME` says so to a next hop that knows it. To another the octets go
+  /// all the same: what is signed cannot be converted, and refusing it would lose mail that every server of today passes on.
   public var hasEightBit: Bool
+  /// What the next hop is asked to report; nil to ask for nothing.
+  public var notification: DeliveryNotification?
 
   /// A message; addresses as they stand in the envelope, without angle brackets.
-  public init(sender: String, recipients: [String], bodyBytes: Int, hasEightBit: Bool = false) {
+  public init(
+    sender: String, recipients: [String], bodyBytes: Int, hasEightBit: Bool = false, notification: DeliveryNotification? = nil
+  ) {
     self.sender = sender
     self.recipients = recipients
     self.bodyBytes = bodyBytes
     self.hasEightBit = hasEightBit
+    self.notification = notification
   }
+}
+
+/// A request for reports of delivery and of failure (DSN, RFC 3461), with the header of the message in them and each recipient as
+/// it was given as the original one. A next hop that does not announce DSN could prove nothing: the job is put off.
+public struct DeliveryNotification: Sendable, Equatable {
+  /// What reports call the message: printable ASCII and spaces, 1 to 100 octets as xtext (RFC 3461 §4.4).
+  public var envelopeID: String
+
+  /// A request under an envelope id.
+  public init(envelopeID: String) { self.envelopeID = envelopeID }
 }
 
 /// What became of one recipient of a job.

@@ -97,6 +97,10 @@ extension SMTPClient {
   mutating func begin() {
     guard let job else { return }
     if let refusal = refusal(of: job) { return finish(rest: .permanent(refusal)) }
+    if job.notification != nil, !extensions.notifications {
+      // RFC 3461 §5: without DSN nobody would ever say that the message arrived. An operator can mend that.
+      return finish(rest: .transient(Reply(451, "4.3.3", "The mailbox server does not announce DSN")))
+    }
     envelope = Envelope()
     envelope.steps = [.mail]
     for (index, recipient) in job.recipients.enumerated() {
@@ -123,8 +127,12 @@ extension SMTPClient {
     if extensions.size, extensions.sizeLimit > 0, job.bodyBytes > extensions.sizeLimit {
       return Reply(552, "5.3.4", "Message size exceeds the limit of \(extensions.sizeLimit) octets of the next hop")
     }
-    // RFC 6152 §3: 8-bit octets go to nobody who has not asked for them, and what is signed cannot be converted.
-    if job.hasEightBit, !extensions.eightBit { return Reply(554, "5.6.3", "The next hop does not take 8-bit messages") }
+    // RFC 3461 §4.4.
+    if let id = job.notification?.envelopeID,
+      !(1...100).contains(XText.encode(id.utf8).utf8.count) || !id.utf8.allSatisfy({ (32...126).contains($0) })
+    {
+      return Reply(554, "5.5.4", "Envelope id cannot be said in SMTP")
+    }
     return nil
   }
 
@@ -133,9 +141,15 @@ extension SMTPClient {
     case .mail:
       // RFC 1870 §6; RFC 6152 §2.
       let size = extensions.size ? " SIZE=\(job.bodyBytes)" : ""
-      let body = job.hasEightBit ? " BODY=8BITMIME" : ""
-      send("MAIL FROM:<\(job.sender)>\(size)\(body)\r\n")
-    case .recipient(let index): send("RCPT TO:<\(job.recipients[index])>\r\n")
+      let body = job.hasEightBit && extensions.eightBit ? " BODY=8BITMIME" : ""
+      // RFC 3461 §4.3, §4.4: the header suffices, the reader of the reports has the message.
+      let report = job.notification.map { " RET=HDRS ENVID=\(XText.encode($0.envelopeID.utf8))" } ?? ""
+      send("MAIL FROM:<\(job.sender)>\(size)\(body)\(report)\r\n")
+    case .recipient(let index):
+      let recipient = job.recipients[index]
+      // RFC 3461 §4.1, §4.2.
+      let report = job.notification == nil ? "" : " NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;\(XText.encode(recipient.utf8))"
+      send("RCPT TO:<\(recipient)>\(report)\r\n")
     case .data: send("DATA\r\n")
     }
     envelope.sent += 1
@@ -263,6 +277,7 @@ extension SMTPClient.Extensions {
       case "PIPELINING": pipelining = true
       case "CHUNKING": chunking = true
       case "8BITMIME": eightBit = true
+      case "DSN": notifications = true
       case "STARTTLS": startTLS = true
       case "SIZE":
         size = true

@@ -64,6 +64,7 @@ public struct SMTPClient: Sendable {
     var pipelining = false
     var chunking = false
     var eightBit = false
+    var notifications = false
     var startTLS = false
     var size = false
     /// RFC 1870 §4: 0 for no fixed limit.

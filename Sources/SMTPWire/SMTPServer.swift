@@ -16,7 +16,7 @@ public struct SMTPServer: Sendable {
   public internal(set) var isSecure: Bool
   /// The user, by AUTH or by a trusted peer's LOGIN; nil before that.
   public internal(set) var user: String?
-  /// The name given with EHLO or HELO; nil before that.
+  /// The name given with EHLO or HELO, letters, digits and `-.:[]_` only; nil before that. Nobody has checked it.
   public internal(set) var heloName: String?
   /// True when the client said EHLO, false after HELO.
   public internal(set) var isExtended = false
@@ -99,7 +99,7 @@ public struct SMTPServer: Sendable {
     self.profile = profile
     isSecure = profile.trust == .submission(implicitTLS: true)
     reader = LineReader(limit: max(profile.limits.commandLineBytes, profile.limits.authLineBytes))
-    decoder = BodyDecoder(sizeLimit: profile.sizeLimitBytes, isDotStuffed: true)
+    decoder = BodyDecoder(profile: profile, isDotStuffed: true)
   }
 
   // MARK: Output
@@ -196,14 +196,14 @@ public struct SMTPServer: Sendable {
         break
       }
       say(.startInput)
-      decoder = BodyDecoder(sizeLimit: profile.sizeLimitBytes, isDotStuffed: true)
+      decoder = BodyDecoder(profile: profile, isDotStuffed: true)
       phase = .data
     case .chunk(let chunk):
       guard reply.code < 400 else {
         refuse(chunk, with: Refusal(reply: reply, isFault: false))
         break
       }
-      decoder = BodyDecoder(sizeLimit: profile.sizeLimitBytes, isDotStuffed: false)
+      decoder = BodyDecoder(profile: profile, isDotStuffed: false)
       stage = .chunking
       phase = .chunk(chunk, remaining: chunk.size)
     case .verdict:

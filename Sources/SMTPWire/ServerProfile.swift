@@ -10,7 +10,8 @@ public struct ServerProfile: Sendable {
     /// A mail server that has authenticated the user itself; plain SMTP with XCLIENT. The user is XCLIENT's LOGIN, or the
     /// reverse path of each MAIL when `userFromMailFrom` and there is no LOGIN.
     case trustedPeer(userFromMailFrom: Bool)
-    /// Anybody, as on port 25: no AUTH, STARTTLS at choice, 8BITMIME.
+    /// Anybody, as on port 25: no AUTH, STARTTLS at choice, 8BITMIME. Bodies may have long lines, NUL and octets above 127 whatever
+    /// BODY= says, as mail of the Internet has; a bare CR or LF they may not.
     case incoming
   }
 
@@ -20,6 +21,8 @@ public struct ServerProfile: Sendable {
   /// Octets of a message above which it is refused; announced by SIZE (RFC 1870).
   public var sizeLimitBytes: Int
   public var limits: CommandLimits
+  /// Octets of a line of a message without its CRLF above which it is refused (RFC 5322 §2.1.1: 998); nil for any.
+  public var lineLimitBytes: Int?
   /// Whether STARTTLS is announced while the connection is in the clear.
   public var offersStartTLS: Bool
   /// 8BITMIME (RFC 6152). Off at submission, so that a sending server converts to 7 bit by itself.
@@ -43,6 +46,7 @@ public struct ServerProfile: Sendable {
     self.limits = limits
     self.offersStartTLS = startTLSAvailable ?? (trust == .submission(implicitTLS: false))
     self.offersEightBit = trust == .incoming
+    self.lineLimitBytes = trust == .incoming ? nil : MessageLimits().lineBytes
   }
 
   /// True when the clients are users who must say who they are by AUTH.
@@ -117,7 +121,7 @@ public enum BodyFault: Sendable, Equatable {
   case bareCarriageReturn
   /// A LF that no CR precedes (RFC 5321 §2.3.8): the stuff SMTP smuggling is made of.
   case bareLineFeed
-  /// A line over 998 octets without its CRLF (RFC 5321 §4.5.3.1.6).
+  /// A line over the profile's limit, 998 octets without its CRLF (RFC 5321 §4.5.3.1.6).
   case lineTooLong
   /// More octets than the profile's limit (RFC 1870 §6.3).
   case tooLarge

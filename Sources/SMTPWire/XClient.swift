@@ -19,6 +19,20 @@ enum XText {
     return out
   }
 
+  /// `text` as xtext: printable ASCII but "+" and "=" as it is, the rest as "+HH".
+  static func encode(_ text: some Sequence<UInt8>) -> String {
+    let digits = Array("0123456789ABCDEF".utf8)
+    var out: [UInt8] = []
+    for byte in text {
+      if byte > 32, byte < 127, byte != UInt8(ascii: "+"), byte != UInt8(ascii: "=") {
+        out.append(byte)
+      } else {
+        out += [UInt8(ascii: "+"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+      }
+    }
+    return String(decoding: out, as: UTF8.self)
+  }
+
   /// RFC 3461 §4 has capital digits only; small ones are taken as well.
   private static func digit(_ byte: UInt8) -> UInt8? {
     switch byte {

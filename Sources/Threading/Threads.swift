@@ -110,6 +110,13 @@ public final class Handoff<Item: Sendable>: @unchecked Sendable {
     return items.count
   }
 
+  /// True once nothing more is taken.
+  public var isClosed: Bool {
+    unsafe pthread_mutex_lock(lock)
+    defer { unsafe pthread_mutex_unlock(lock) }
+    return closed
+  }
+
   /// Takes no more; what is there is still given out.
   public func close() {
     unsafe pthread_mutex_lock(lock)

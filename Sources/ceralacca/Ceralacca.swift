@@ -5,17 +5,18 @@ import ArgumentParser
 struct Ceralacca: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "ceralacca",
-    abstract: "A gateway for Italian certified mail (PEC): access point of a provider.",
+    abstract: "A gateway for Italian certified mail (PEC): access, incoming and delivery points of a provider.",
     discussion: """
       EXAMPLES
         ceralacca check --config /etc/ceralacca/ceralacca.yaml
         ceralacca serve --config /etc/ceralacca/ceralacca.yaml
         ceralacca lab --dir /tmp/lab --base-port 25000
-        ceralacca verify --ca ca.pem mail/new/*
+        ceralacca verify --ca ca.pem --index index.ldif mail/new/*
+        ceralacca index show pec.example.org --config /etc/ceralacca/ceralacca.yaml
 
       Exit codes are those of sysexits.h: 0 all is well, 64 usage, 65 bad data, 66 no input, 69 unavailable,
       74 input/output, 75 try again, 77 no permission, 78 configuration.
       """,
     version: "0.1.0",
-    subcommands: [Serve.self, Check.self, Lab.self, Demo.self, Queue.self, Log.self, Verify.self])
+    subcommands: [Serve.self, Check.self, Lab.self, Demo.self, Queue.self, Log.self, Index.self, Verify.self])
 }

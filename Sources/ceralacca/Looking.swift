@@ -57,7 +57,18 @@ struct Queue: ParsableCommand {
 
 struct Log: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Looks at the certified log.", subcommands: [Tail.self], defaultSubcommand: Tail.self)
+    abstract: "Looks at the certified log.", subcommands: [Tail.self, Show.self], defaultSubcommand: Tail.self)
+
+  struct Show: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Shows all that is known of a message: how far it has come for each recipient, and its events.",
+      discussion: "EXAMPLE\n  ceralacca log show '<c1f0a7@mua.example.org>' --config ceralacca.yaml")
+    @Argument(help: "A PEC id, the id of a reception, or the sender's own Message-ID in angle brackets.") var id: String
+    @Flag(help: "One JSON object on each line.") var json = false
+    @OptionGroup var file: ConfigOption
+
+    func run() throws { try Outcome.of { try LogCommands.show(id, configurationFile: file.config, json: json, say: Outcome.say) } }
+  }
 
   struct Tail: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -84,14 +95,27 @@ struct Verify: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Says who signed a PEC message, whether it holds at the message's own time, and what it certifies.",
     discussion: """
-      Reads files with CRLF or LF line ends. Exit code 0 only when every signature holds.
+      Reads files with CRLF or LF line ends. With the provider index of the messages'
+      time it says whose certificate it is, and whether From belongs to that provider;
+      with revocation lists, whether the certificate was revoked. Exit code 0 only when
+      all of it holds.
 
-      EXAMPLE
+      EXAMPLES
         ceralacca verify --ca ca.pem mail/new/*
+        ceralacca verify --ca ca.pem --index index.ldif --crl ca.crl mail/new/*
       """)
   @Option(help: "PEM file of the authorities that may vouch for the signer; the system's when it is not given.") var ca: String?
+  @Option(help: "The provider index, LDIF or signed.") var index: String?
+  @Option(help: "PEM file with the certificates, or their authorities, that must have signed the index; --ca when it is not given.")
+  var indexSigners: String?
+  @Option(help: "A file with revocation lists, PEM or DER; may be given more than once.") var crl: [String] = []
   @Flag(help: "One JSON object on each line.") var json = false
   @Argument(help: "Messages.") var files: [String]
 
-  func run() throws { try Outcome.of { try VerifyCommand.run(files: files, authority: ca, json: json, say: Outcome.say) } }
+  func run() throws {
+    try Outcome.of {
+      let verifier = try MessageVerifier(authority: ca, index: index, indexSigners: indexSigners, revocationLists: crl)
+      try VerifyCommand.run(files: files, verifier: verifier, json: json, say: Outcome.say)
+    }
+  }
 }

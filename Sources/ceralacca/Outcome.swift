@@ -8,6 +8,14 @@ enum Outcome {
   /// Writes a line to standard output at once, so that a reader of a pipe sees it.
   static func say(_ line: String) { try? FileHandle.standardOutput.write(contentsOf: Data((line + "\n").utf8)) }
 
+  /// Writes octets to a file, whole or not at all, or to standard output.
+  static func write(_ octets: [UInt8], to path: String?) throws {
+    guard let path else { return try FileHandle.standardOutput.write(contentsOf: Data(octets)) }
+    do { try Data(octets).write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
+      throw CommandFailure("\(path) cannot be written: \(error.localizedDescription)", exitCode: 74)
+    }
+  }
+
   /// Runs `body`; a `CommandFailure` becomes its words and its exit code.
   static func of(_ body: () throws -> Void) throws {
     LocalTime.useLegalTime()

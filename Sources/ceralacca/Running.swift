@@ -9,7 +9,7 @@ struct ConfigOption: ParsableArguments {
 
 struct Serve: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Runs the gateway until SIGTERM or SIGINT; SIGHUP reads index and users again.",
+    abstract: "Runs the gateway until SIGTERM or SIGINT; SIGHUP reads index, users and revocation lists again.",
     discussion: "EXAMPLE\n  ceralacca serve --config /etc/ceralacca/ceralacca.yaml")
   @OptionGroup var file: ConfigOption
 
@@ -28,10 +28,10 @@ struct Check: ParsableCommand {
 
 struct Lab: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Runs a laboratory: a provider, its users and the world, all on loopback.",
+    abstract: "Runs a laboratory: two providers, their users and the world, all on loopback.",
     discussion: "EXAMPLE\n  ceralacca lab --dir /tmp/lab --base-port 25000")
   @Option(help: "Folder of the laboratory; made when it is not there.") var dir: String
-  @Option(help: "Ports are this and 1, 2, 4 and 21.") var basePort = 25000
+  @Option(help: "Ports are this and 1 to 4, 11 to 14, and 21.") var basePort = 25000
 
   func validate() throws {
     guard (1...65_000).contains(basePort) else { throw ValidationError("--base-port must be between 1 and 65000") }
@@ -46,7 +46,7 @@ struct Lab: ParsableCommand {
 
 struct Demo: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Starts a laboratory, sends two messages, shows and verifies what everybody received.",
+    abstract: "Starts a laboratory, sends three messages, shows and verifies what everybody received.",
     discussion: "EXAMPLE\n  ceralacca demo")
   @Option(help: "Folder of the laboratory; a new temporary one when it is not given.") var dir: String?
 

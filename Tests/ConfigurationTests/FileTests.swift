@@ -39,7 +39,11 @@ enum Fixtures {
           name: "Alfa PEC S.p.A.", serviceAddress: "posta-certificata@pec.alfa.test", node: "alfa1", domains: ["pec.alfa.test"]))
     #expect(it.provider.mailDomain == "pec.alfa.test")
     #expect(it.dataDirectory == "/etc/ceralacca/data")
+    #expect(it.index == IndexSettings(file: "/etc/ceralacca/../index.ldif"))
     #expect(it.indexFile == "/etc/ceralacca/../index.ldif")
+    #expect(it.provider.serviceMailbox == "posta-certificata@pec.alfa.test")
+    #expect(it.ordinaryMail == OrdinaryMailSettings(standard: .anomaly, forged: .refuse))
+    #expect(it.trust == TrustSettings())
     #expect(it.signer.certificate == "/etc/ceralacca/signer.pem")
     #expect(it.signer.threads >= 1)
     #expect(it.tls == nil)
@@ -98,19 +102,64 @@ enum Fixtures {
     #expect(it.log == LogSettings(format: .json, level: .debug))
   }
 
+  @Test func everyKeyOfTheIncomingSideIsRead() throws {
+    let it = try GatewayConfiguration.parse(Fixtures.text("good/incoming.yaml"), named: "incoming.yaml", folder: "/etc/ceralacca")
+    #expect(it.provider.serviceMailbox == "Servizio@pec.alfa.example")
+    #expect(
+      it.index
+        == IndexSettings(
+          file: "/etc/ceralacca/index.ldif.p7m", signers: "/etc/ceralacca/index-operator.pem",
+          fetch: IndexFetchSettings(
+            url: "https://index.example.org:8443/gestori/index.ldif.p7m?all", caFile: "/etc/ceralacca/web-ca.pem",
+            certificate: "/etc/client.pem", key: "/etc/ceralacca/client.key", everyMinutes: 60), maximumLossPercent: 10))
+    #expect(it.index.fetch?.usesLDAP == false)
+    let peers = try #require(PeerList(["127.0.0.1", "2001:db8::/32"]))
+    #expect(it.mailboxes == .smtp(SMTPMailboxes(nextHop: Endpoint(host: "mail.alfa.test", port: 2525), reportsFrom: peers)))
+    #expect(it.listeners == [ListenerSettings(kind: .incoming, address: "::", port: 25)])
+    #expect(
+      it.ordinaryMail
+        == OrdinaryMailSettings(
+          standard: .discard, forged: .anomaly,
+          domains: ["pec.alfa.example": .refuse, "pec.alfa.test": .forward(to: "archive@example.org")],
+          mailboxes: ["anna@pec.alfa.test": .forward(to: "Anna.Rossi@example.org"), "aldo@pec.alfa.test": .anomaly]))
+    #expect(
+      it.trust
+        == TrustSettings(
+          authorities: ["/etc/ceralacca/ca.pem", "/etc/ssl/other-ca.pem"],
+          revocationLists: ["/etc/ceralacca/ca.crl", "http://crl.example.org/ca.crl", "HTTPS://[2001:db8::1]:8443/x?y=z"],
+          usesDistributionPoints: true, refreshMinutes: 5))
+    #expect(it.trust.revocationLists.map(TrustSettings.isAddress) == [false, true, true])
+
+    let ldap = try GatewayConfiguration.parse(Fixtures.text("good/ldap.yaml"), named: "ldap.yaml", folder: "/etc/ceralacca")
+    #expect(
+      ldap.index.fetch
+        == IndexFetchSettings(
+          url: "LDAP://ldap.example.org/", startTLS: true, caFile: "/etc/ceralacca/ca.pem", bindDN: "cn=reader,o=postacert",
+          passwordFile: "/etc/ceralacca/ldap.password", everyMinutes: 720))
+    #expect(ldap.index.fetch?.usesLDAP == true)
+    #expect(ldap.trust == TrustSettings(authorities: ["/etc/ceralacca/ca.pem"]))
+    #expect(!ldap.trust.usesDistributionPoints)
+
+    let plain = try Fixtures.text("good/smallest.yaml").replacingOccurrences(of: "{ file: ../index.ldif }", with: "/srv/index.ldif")
+    #expect(try GatewayConfiguration.parse(plain, named: "f.yaml", folder: "/etc").index == IndexSettings(file: "/srv/index.ldif"))
+  }
+
   /// A slip anywhere in a good file is reported or harmless, and never ends the process.
   @Test func everyTruncationAndEveryMissingLineIsSurvived() throws {
-    let text = try Fixtures.text("good/full.yaml")
-    for length in stride(from: 0, to: text.count, by: 7) { _ = Fixtures.problems(String(text.prefix(length))) }
-    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-    for index in lines.indices {
-      var fewer = lines
-      fewer.remove(at: index)
-      _ = Fixtures.problems(fewer.joined(separator: "\n"))
-      var doubled = lines
-      doubled.insert(lines[index], at: index)
-      _ = Fixtures.problems(doubled.joined(separator: "\n"))
+    for name in ["good/full.yaml", "good/incoming.yaml", "good/ldap.yaml"] {
+      let text = try Fixtures.text(name)
+      for length in stride(from: 0, to: text.count, by: 7) { _ = Fixtures.problems(String(text.prefix(length))) }
+      let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+      for index in lines.indices {
+        var fewer = lines
+        fewer.remove(at: index)
+        _ = Fixtures.problems(fewer.joined(separator: "\n"))
+        var doubled = lines
+        doubled.insert(lines[index], at: index)
+        _ = Fixtures.problems(doubled.joined(separator: "\n"))
+      }
     }
+    let text = try Fixtures.text("good/full.yaml")
     // Without its last route the file has no route for every other domain.
     #expect(!Fixtures.problems(text.replacingOccurrences(of: "domains: [\"*\"]", with: "domains: [x.test]")).isEmpty)
   }
@@ -135,6 +184,29 @@ enum Fixtures {
     #expect(try GatewayConfiguration.load(path: file).usersFile == folder.path + "/users")
     #expect(try RouteCredentials(user: "x", passwordFile: folder.path + "/users").password() == "secret")
     #expect(throws: ConfigurationErrors.self) { try RouteCredentials(user: "x", passwordFile: folder.path + "/none").password() }
+  }
+
+  /// Authorities, signers and keys must be there; the index and revocation lists may be away for a while.
+  @Test func loadLooksAtTheFilesOfTheIncomingSide() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("configuration-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let file = folder.appendingPathComponent("gateway.yaml").path
+    let text = try Fixtures.text("good/incoming.yaml").replacingOccurrences(of: "/etc/", with: "etc-")
+    try text.replacingOccurrences(of: "etc-ssl/", with: "").write(toFile: file, atomically: true, encoding: .utf8)
+    for name in ["signer.pem", "signer.key", "tls.pem", "tls.key", "users"] {
+      try "x".write(toFile: folder.path + "/" + name, atomically: true, encoding: .utf8)
+    }
+    let error = try #require(throws: ConfigurationErrors.self) { try GatewayConfiguration.load(path: file) }
+    #expect(
+      error.problems.map(\.key) == [
+        "index.signers", "index.fetch.caFile", "index.fetch.certificate", "index.fetch.key", "trust.authorities[0]", "trust.authorities[1]",
+      ])
+    #expect(error.problems.allSatisfy { $0.what.hasSuffix("which does not exist") })
+    for name in ["index-operator.pem", "web-ca.pem", "etc-client.pem", "client.key", "ca.pem", "other-ca.pem"] {
+      try "x".write(toFile: folder.path + "/" + name, atomically: true, encoding: .utf8)
+    }
+    #expect(try GatewayConfiguration.load(path: file).trust.revocationLists.first == folder.path + "/ca.crl")
   }
 
   @Test func filesThatAreNoTextAreNamed() throws {

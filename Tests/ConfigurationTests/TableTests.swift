@@ -45,7 +45,7 @@ import Testing
     Slip("hostname:", "hostName:", "1:1: key 'hostName': is not known; did you mean 'hostname'?"),
     Slip(
       "hostname:", "host:",
-      "1:1: key 'host': is not known; the keys here are hostname, provider, dataDirectory, index, signer, tls, users, mailboxes, listeners, routes, limits, lanes and log\nf.yaml:1:1: key 'hostname': is missing; add it, for example 'hostname: mx.example.org'"
+      "1:1: key 'host': is not known; the keys here are hostname, provider, dataDirectory, index, signer, tls, users, mailboxes, listeners, routes, ordinaryMail, trust, limits, lanes and log\nf.yaml:1:1: key 'hostname': is missing; add it, for example 'hostname: mx.example.org'"
     ),
     // Provider.
     Slip("  name: Alfa PEC S.p.A.\n", "", "2:1: key 'provider.name': is missing; add it, for example 'name: Alfa PEC S.p.A.'"),
@@ -81,8 +81,8 @@ import Testing
       "6:28: key 'provider.domains[1]': is '*', which is not a domain name; write one like mx.example.org, in ASCII letters"),
     // Files.
     Slip(
-      "index: { file: ../index.ldif }", "index: ../index.ldif",
-      "8:8: key 'index': is '../index.ldif', but must be a group of keys; give it the key file"),
+      "index: { file: ../index.ldif }", "index: [../index.ldif]",
+      "8:8: key 'index': is a list, but must be a group of keys; give it the keys file, signers, maximumLossPercent and fetch"),
     Slip("index: { file: ../index.ldif }", "index: { fil: x }", "8:10: key 'index.fil': is not known; did you mean 'file'?"),
     Slip(
       "key: signer.key }", "key: signer.key, threads: 0 }",
@@ -102,7 +102,7 @@ import Testing
     Slip("key: signer.key }", "key: signer.key, threads: }", "9:53: key 'signer.threads': has no value; give it one, or remove the key"),
     Slip(
       "maildir: mail", "mailbox: mail",
-      "11:1: key 'mailboxes': says neither maildir nor lmtp; write '{ maildir: mail }' or '{ lmtp: \"127.0.0.1:24\" }'\nf.yaml:11:14: key 'mailboxes.mailbox': is not known; the keys here are maildir and lmtp"
+      "11:1: key 'mailboxes': says neither maildir nor lmtp nor smtp; write '{ maildir: mail }', '{ lmtp: \"127.0.0.1:24\" }' or '{ smtp: \"127.0.0.1:25\", reportsFrom: [127.0.0.1] }'\nf.yaml:11:14: key 'mailboxes.mailbox': is not known; the keys here are maildir, lmtp, smtp and reportsFrom"
     ),
     Slip(
       "maildir: mail", "maildir: mail, lmtp: \"h:24\"",
@@ -119,7 +119,7 @@ import Testing
     Slip("kind: trusted", "kind: Trusted", "13:13: key 'listeners[0].kind': is 'Trusted', which is not known; did you mean 'trusted'?"),
     Slip(
       "kind: trusted", "kind: smtps",
-      "13:13: key 'listeners[0].kind': is 'smtps', which is not known; write submission, submissions or trusted"),
+      "13:13: key 'listeners[0].kind': is 'smtps', which is not known; write submission, submissions, trusted or incoming"),
     Slip(
       "address: 127.0.0.1, port", "address: localhost, port",
       "13:31: key 'listeners[0].address': is 'localhost', which is not an IP address; write one like 127.0.0.1 or \"::1\", or 0.0.0.0 for all of the machine's"

@@ -4,7 +4,9 @@ import Testing
 @testable import Configuration
 
 @Suite struct WriterTests {
-  @Test(arguments: ["good/smallest.yaml", "good/full.yaml"], ["/etc/ceralacca", "/srv/Città del mare", "/a: b #c"])
+  @Test(
+    arguments: ["good/smallest.yaml", "good/full.yaml", "good/incoming.yaml", "good/ldap.yaml"],
+    ["/etc/ceralacca", "/srv/Città del mare", "/a: b #c"])
   func whatIsWrittenIsReadBack(name: String, folder: String) throws {
     let it = try GatewayConfiguration.parse(Fixtures.text(name), named: name, folder: folder)
     #expect(try GatewayConfiguration.parse(it.yaml, named: "again.yaml", folder: "/elsewhere") == it)
@@ -26,6 +28,7 @@ import Testing
           serviceAddress: posta-certificata@pec.alfa.test
           node: alfa1
           domains: [pec.alfa.test, pec.alfa.example]
+          serviceMailbox: posta-certificata@pec.alfa.test
         dataDirectory: /var/lib/ceralacca
         index: { file: index.ldif }
         signer: { certificate: signer.pem, key: signer.key, threads: 2 }
@@ -40,6 +43,9 @@ import Testing
           - { domains: [pec.beta.test], nextHop: "mx.beta.test:25", tls: required, caFile: ca.pem }
           - { domains: [pec.gamma.test, pec.delta.test], nextHop: "[2001:db8::1]:2525", tls: never }
           - { domains: ["*"], nextHop: "127.0.0.1:10026", tls: required, user: x, passwordFile: "y" }
+        ordinaryMail:
+          policy: anomaly
+          forged: refuse
         limits:
           maximumMessageMegabytes: 100.5
           sizeTimesRecipientsMegabytes: none
@@ -47,6 +53,13 @@ import Testing
         log: { format: json, level: debug }
 
         """)
+  }
+
+  @Test func theFormOfTheIncomingSideIsCanonical() throws {
+    let it = try GatewayConfiguration.parse(Fixtures.text("good/incoming.yaml"), named: "incoming.yaml", folder: "/etc/ceralacca")
+    #expect(try it.yaml(in: "/etc/ceralacca") == Fixtures.text("good/incoming.canonical.yaml"))
+    let ldap = try GatewayConfiguration.parse(Fixtures.text("good/ldap.yaml"), named: "ldap.yaml", folder: "/etc/ceralacca")
+    #expect(try ldap.yaml(in: "/etc/ceralacca") == Fixtures.text("good/ldap.canonical.yaml"))
   }
 
   /// Every bound, at odd values: octets are not rounded on the way.

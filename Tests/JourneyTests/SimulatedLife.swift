@@ -2,15 +2,26 @@ import Limits
 import MIMEStream
 import Octets
 import PEC
+import Reception
 
 @testable import Journey
 
-/// A whole gateway's life in simulation: submissions, signatures, commits, deliveries, crashes and restarts, interleaved by dice.
-/// The machines are the real ones; the disk, the clock, the peers and the signatures are simulated.
+/// The life of two whole providers in simulation: submissions, signatures, commits, deliveries to each other and to the world, receipts
+/// and notices on their way back, crashes and restarts of either, interleaved by dice. The machines are the real ones; disks, clock,
+/// network, mailboxes and signatures are simulated.
 struct SimulatedLife {
   private enum Owner: Hashable {
     case submission(Int)
-    case delivery(String)
+    case delivery(Int, String)
+    case incoming(Int, Int)
+
+    /// Which provider's memory it lives in.
+    func provider(_ clients: [Client]) -> Int {
+      switch self {
+      case .submission(let client): clients[client].provider
+      case .delivery(let provider, _), .incoming(let provider, _): provider
+      }
+    }
   }
 
   /// A step that the world still owes somebody.
@@ -19,7 +30,9 @@ struct SimulatedLife {
     case write(Owner, CommitPlan)
     case sync(Owner, SimulatedDisk.Written)
     case commit(Owner, SimulatedDisk.Written)
-    case attempt(String)
+    case attempt(Int, String)
+    /// What a delivery hears of its attempt.
+    case hear(Int, String, [RecipientFate])
   }
 
   /// A client with one message, who tries until he has his 250.
@@ -28,165 +41,296 @@ struct SimulatedLife {
     var sender: String
     var recipients: [String]
     var isSound: Bool
+    var provider = 0
     /// PEC ids that were answered 250.
     var answered: [String] = []
     var isWaiting = false
   }
 
-  private let point: AccessPoint
-  private let directory: ProviderDirectory
+  /// A message on its way between the providers.
+  private struct Transfer {
+    var from: Int
+    var entry: QueueEntry
+    var octets: [UInt8]
+  }
+
+  /// What a mailbox server will report, and reports until it is heard.
+  private struct Report {
+    var provider: Int
+    var entry: String
+    var recipient: String
+  }
+
+  let directory: ProviderDirectory
   private var dice: Dice
   private(set) var clock: Int64 = 1_773_130_500
-  private(set) var disk = SimulatedDisk()
-  private(set) var peer = SimulatedPeer()
+  private(set) var providers: [SimulatedProvider]
+  private(set) var world = SimulatedPeer()
   private(set) var clients: [Client]
-  /// The sender's mailbox, which survives crashes: message by Message-ID and mailbox. A name that is there already is not stored
-  /// again, as in a Maildir; a receipt made twice under two names would stand here twice.
-  private(set) var mailbox: [String: [UInt8]] = [:]
   private(set) var crashes = 0
-
-  // What a crash loses.
   private var steps: [Step] = []
-  private var submissions: [Int: SubmissionJourney] = [:]
-  private var deliveries: [String: DeliveryJourney] = [:]
-  private var known: [String: QueueEntry] = [:]
-  private var sequence: UInt64 = 0
+  private var transfers: [Int: Transfer] = [:]
+  private var reports: [Report] = []
+  private var nextTransfer = 0
 
-  init(seed: UInt64, point: AccessPoint, directory: ProviderDirectory, clients: [Client], impossible: Set<String>) {
-    self.point = point
+  init(seed: UInt64, points: [ProviderPoints], directory: ProviderDirectory, clients: [Client], impossible: Set<String>) {
     self.directory = directory
     self.clients = clients
+    providers = points.map(SimulatedProvider.init)
     dice = Dice(seed: seed)
-    peer.impossible = impossible
+    world.impossible = impossible
   }
 
   private func instant() -> Instant { Instant(unixSeconds: clock, utcOffsetSeconds: 3600) }
+  private mutating func random() -> RandomBits {
+    RandomBits(identifier: dice.word(), boundary: dice.word(), secret: (dice.word(), dice.word()))
+  }
 
-  /// Lives until every client has been answered and the queue is empty. Crashes and unfair peers come in the first part only.
+  /// Lives until every client has been answered and the queues are empty. Crashes and unfair peers come in the first part only.
   /// Returns false when that does not happen within a generous number of steps.
   mutating func run(trouble: Int) -> Bool {
-    for turn in 0..<20_000 {
+    for turn in 0..<40_000 {
       let isFair = turn > trouble
-      if !isFair, dice.chance(3) { crash() }
+      if !isFair, dice.chance(3) { crash(dice.below(providers.count)) }
       for index in clients.indices where !clients[index].isWaiting && clients[index].answered.isEmpty && dice.chance(20) { submit(index) }
+      if !reports.isEmpty, dice.chance(30) { report() }
       if steps.isEmpty {
         clock += Int64(dice.below(isFair ? 3600 : 60)) + 1
         wake()
-        if steps.isEmpty, clients.allSatisfy({ !$0.answered.isEmpty }), known.isEmpty { return true }
+        let isQuiet = steps.isEmpty && reports.isEmpty && providers.allSatisfy(\.known.isEmpty)
+        if isQuiet, clients.allSatisfy({ !$0.answered.isEmpty }) { return true }
         continue
       }
-      let index = dice.below(steps.count)
-      let step = steps.remove(at: index)
-      perform(step, isFair: isFair)
+      perform(steps.remove(at: dice.below(steps.count)), isFair: isFair)
     }
     return false
   }
 
-  /// The process dies: memory is gone, and so is what was not synced. Then it starts again.
-  private mutating func crash() {
+  /// A process dies: its memory is gone, and so is what was not synced. Then it starts again. Who spoke to it hears nothing.
+  private mutating func crash(_ index: Int) {
     crashes += 1
-    steps = []
-    submissions = [:]
-    deliveries = [:]
-    disk.crash()
-    for index in clients.indices { clients[index].isWaiting = false }
-    known = disk.queue
+    steps.removeAll { step in
+      switch step {
+      case .sign(let owner, _), .write(let owner, _), .sync(let owner, _), .commit(let owner, _): owner.provider(clients) == index
+      case .attempt(let provider, _), .hear(let provider, _, _): provider == index
+      }
+    }
+    for key in providers[index].incoming.keys.sorted() { answer(key, at: index, nil) }
+    providers[index].crash()
+    for client in clients.indices where clients[client].provider == index { clients[client].isWaiting = false }
   }
 
   private mutating func wake() {
-    for (id, entry) in known.sorted(by: { $0.key < $1.key }) where entry.dueAt <= clock && deliveries[id] == nil {
-      guard let transaction = disk.transactions[entry.pecID] else { preconditionFailure("an entry without its transaction") }
-      deliveries[id] = DeliveryJourney(entry, of: transaction, at: point)
-      steps.append(.attempt(id))
+    for index in providers.indices {
+      for (id, delivery) in providers[index].known.sorted(by: { $0.key < $1.key })
+      where delivery.entry.dueAt <= clock && providers[index].deliveries[id] == nil {
+        providers[index].deliveries[id] = DeliveryJourney(delivery.entry, of: delivery.matter, at: providers[index].points)
+        steps.append(.attempt(index, id))
+      }
     }
   }
 
   private mutating func submit(_ index: Int) {
-    sequence += 1
+    let at = clients[index].provider
+    let points = providers[at].points
     clients[index].isWaiting = true
-    var walker = MessageWalker(limits: point.limits.message, watchedBoundaryPrefix: Composer.boundaryPrefix)
+    var walker = MessageWalker(limits: points.limits.message, watchedBoundaryPrefix: Composer.boundaryPrefix)
     let message = clients[index].message
     walker.feed(message.span)
-    var journey = SubmissionJourney(at: point)
+    var journey = SubmissionJourney(at: points)
     let effects = journey.handle(
       .received(
         Arrival(
           submission: Submission(
             reversePath: clients[index].sender, forwardPaths: clients[index].recipients, facts: walker.finish()),
-          instant: instant(), sequence: sequence, random: (dice.word(), dice.word()), directory: directory)))
-    submissions[index] = journey
+          instant: instant(), sequence: providers[at].nextSequence(), random: random(), directory: directory)))
+    providers[at].submissions[index] = journey
     take(effects, .submission(index))
   }
+
+  // MARK: Effects
 
   private mutating func take(_ effects: [Effect], _ owner: Owner) {
     for effect in effects {
       switch effect {
       case .sign(let drafts, _): steps.append(.sign(owner, drafts))
       case .commit(let plan): steps.append(.write(owner, plan))
-      case .reply(let verdict):
-        guard case .submission(let index) = owner else { preconditionFailure("only clients are answered") }
-        clients[index].isWaiting = false
-        if verdict.code == 250, let id = verdict.text.split(separator: " ").last { clients[index].answered.append(String(id)) }
+      case .reply(let verdict): reply(verdict, owner)
       case .releaseOriginal: break
-      case .finished:
-        if case .delivery(let id) = owner, let journey = deliveries.removeValue(forKey: id) {
-          known[id] = journey.entry.recipients.isEmpty ? nil : journey.entry
-        }
+      case .finished: finish(owner)
       }
     }
   }
 
-  private mutating func tell(_ owner: Owner, submission: SubmissionJourney.Event, delivery: DeliveryJourney.Event) {
+  private mutating func reply(_ verdict: Verdict, _ owner: Owner) {
     switch owner {
     case .submission(let index):
-      guard var journey = submissions[index] else { return }
+      clients[index].isWaiting = false
+      if verdict.code == 250, let id = verdict.text.split(separator: " ").last { clients[index].answered.append(String(id)) }
+    case .incoming(let provider, let key): answer(key, at: provider, verdict)
+    case .delivery: preconditionFailure("nobody waits for a delivery's answer")
+    }
+  }
+
+  private mutating func finish(_ owner: Owner) {
+    switch owner {
+    case .submission: break
+    case .incoming(let provider, let key):
+      providers[provider].incoming[key] = nil
+      providers[provider].claims[key] = nil
+    case .delivery(let provider, let id):
+      guard let journey = providers[provider].deliveries.removeValue(forKey: id) else { return }
+      let isDone = journey.entry.recipients.isEmpty && journey.entry.awaiting.isEmpty
+      if isDone { providers[provider].known[id] = nil } else { providers[provider].known[id]?.entry = journey.entry }
+    }
+  }
+
+  /// The sending provider hears what became of its transfer, unless it died meanwhile, or the answer got lost.
+  private mutating func answer(_ key: Int, at provider: Int, _ verdict: Verdict?) {
+    guard let transfer = transfers.removeValue(forKey: key) else { return }
+    let isLost = verdict == nil || dice.chance(5)
+    let fates = transfer.entry.recipients.map { recipient -> RecipientFate in
+      guard let verdict, !isLost else { return RecipientFate(recipient: recipient, outcome: .later("connection reset")) }
+      switch verdict.code {
+      case 250: return RecipientFate(recipient: recipient, outcome: .delivered("250"))
+      case 400..<500: return RecipientFate(recipient: recipient, outcome: .later(verdict.text))
+      default:
+        let cause = DeliveryFailure.refused(code: verdict.code, enhanced: verdict.enhanced, text: verdict.text)
+        return RecipientFate(recipient: recipient, outcome: .failed(cause, text: verdict.text))
+      }
+    }
+    steps.append(.hear(transfer.from, transfer.entry.id, fates))
+  }
+
+  private mutating func tell(
+    _ owner: Owner, submission: SubmissionJourney.Event, delivery: DeliveryJourney.Event, incoming: IncomingJourney.Event
+  ) {
+    switch owner {
+    case .submission(let index):
+      let at = clients[index].provider
+      guard var journey = providers[at].submissions[index] else { return }
       let effects = journey.handle(submission)
-      submissions[index] = journey
+      providers[at].submissions[index] = journey
       take(effects, owner)
-    case .delivery(let id):
-      guard var journey = deliveries[id] else { return }
+    case .delivery(let at, let id):
+      guard var journey = providers[at].deliveries[id] else { return }
       let effects = journey.handle(delivery)
-      deliveries[id] = journey
+      providers[at].deliveries[id] = journey
+      take(effects, owner)
+    case .incoming(let at, let key):
+      guard var journey = providers[at].incoming[key] else { return }
+      let effects = journey.handle(incoming)
+      providers[at].incoming[key] = journey
       take(effects, owner)
     }
   }
+
+  // MARK: Steps
 
   private mutating func perform(_ step: Step, isFair: Bool) {
     switch step {
     case .sign(let owner, let drafts):
-      if !isFair, dice.chance(3) { return tell(owner, submission: .signingFailed("simulated"), delivery: .signingFailed("simulated")) }
+      if !isFair, dice.chance(3) {
+        return tell(
+          owner, submission: .signingFailed("simulated"), delivery: .signingFailed("simulated"), incoming: .signingFailed("simulated"))
+      }
       let signatures = drafts.map { _ in [UInt8](repeating: 0x30, count: 16) }
-      tell(owner, submission: .signed(signatures), delivery: .signed(signatures))
+      tell(owner, submission: .signed(signatures), delivery: .signed(signatures), incoming: .signed(signatures))
     case .write(let owner, let plan):
-      if !isFair, dice.chance(3) { return tell(owner, submission: .commitFailed("simulated"), delivery: .commitFailed("simulated")) }
-      let original: [UInt8] = if case .submission(let index) = owner { clients[index].message } else { [] }
-      steps.append(.sync(owner, disk.write(plan, original: original)))
+      if !isFair, dice.chance(3) {
+        return tell(
+          owner, submission: .commitFailed("simulated"), delivery: .commitFailed("simulated"), incoming: .commitFailed("simulated"))
+      }
+      steps.append(.sync(owner, providers[owner.provider(clients)].write(plan, original: original(of: owner))))
     case .sync(let owner, let written):
-      disk.sync()
+      providers[owner.provider(clients)].sync()
       steps.append(.commit(owner, written))
     case .commit(let owner, let written):
-      disk.commit(written.changes)
-      for entry in written.entries { known[entry.id] = entry }
-      tell(owner, submission: .committed, delivery: .committed)
-    case .attempt(let id): attempt(id, isFair: isFair)
+      providers[owner.provider(clients)].commit(written)
+      tell(owner, submission: .committed, delivery: .committed, incoming: .committed)
+    case .attempt(let provider, let id): attempt(provider, id, isFair: isFair)
+    case .hear(let provider, let id, let fates): attempted(provider, id, fates, isReport: false)
     }
   }
 
-  private mutating func attempt(_ id: String, isFair: Bool) {
-    guard let entry = known[id] else { return }
-    let fates: [RecipientFate]
-    switch entry.route {
-    case .mailbox:
-      fates = entry.recipients.map { recipient in
-        let key = "\(entry.messageID) \(recipient)"
-        // The mailbox finds a message that is there already by its name, as the Maildir does.
-        if mailbox[key] == nil { mailbox[key] = disk.octets(of: entry) }
-        return RecipientFate(recipient: recipient, outcome: .delivered("stored"))
-      }
-    case .relay: fates = peer.attempt(entry, &dice, isFair: isFair)
+  /// The octets that a plan's fragments point into.
+  private func original(of owner: Owner) -> [UInt8] {
+    switch owner {
+    case .submission(let index): clients[index].message
+    case .incoming(_, let key): transfers[key]?.octets ?? []
+    case .delivery(let provider, let id): providers[provider].known[id].map { providers[provider].disk.octets(of: $0.entry) } ?? []
     }
+  }
+
+  private mutating func attempted(_ provider: Int, _ id: String, _ fates: [RecipientFate], isReport: Bool) {
+    let never = "never"
     tell(
-      .delivery(id), submission: .commitFailed("never"),
-      delivery: .attempted(fates, at: instant(), random: dice.word()))
+      .delivery(provider, id), submission: .commitFailed(never),
+      delivery: .attempted(DeliveryJourney.Attempt(fates, at: instant(), random: random(), isReport: isReport)),
+      incoming: .commitFailed(never))
+  }
+
+  private mutating func attempt(_ provider: Int, _ id: String, isFair: Bool) {
+    guard let delivery = providers[provider].known[id] else { return }
+    let entry = delivery.entry
+    if entry.recipients.isEmpty {
+      let unproven = RecipientFate.Outcome.failed(.unproven(hours: 24), text: "no report")
+      return attempted(provider, id, entry.awaiting.map { RecipientFate(recipient: $0, outcome: unproven) }, isReport: true)
+    }
+    switch entry.route {
+    case .mailbox: attempted(provider, id, store(entry, at: provider, isFair: isFair), isReport: false)
+    case .relay("default"): attempted(provider, id, world.attempt(entry, &dice, isFair: isFair), isReport: false)
+    case .relay: transfer(entry, from: provider, to: 1 - provider, isFair: isFair)
+    }
+  }
+
+  /// Into mailboxes: at once and for certain, or through a server that answers now and reports later.
+  private mutating func store(_ entry: QueueEntry, at provider: Int, isFair: Bool) -> [RecipientFate] {
+    entry.recipients.map { recipient in
+      if recipient.hasPrefix("nessuno@") {
+        return RecipientFate(recipient: recipient, outcome: .failed(.noMailbox, text: "no such mailbox"))
+      }
+      if !isFair, dice.chance(10) { return RecipientFate(recipient: recipient, outcome: .later("452 4.2.2 full")) }
+      providers[provider].store(entry, recipient, isIdempotent: entry.proofToken == nil)
+      if entry.proofToken != nil { reports.append(Report(provider: provider, entry: entry.id, recipient: recipient)) }
+      return RecipientFate(recipient: recipient, outcome: .delivered("stored"))
+    }
+  }
+
+  /// A mailbox server's report is noted, or is sent again later.
+  private mutating func report() {
+    let report = reports.remove(at: dice.below(reports.count))
+    let provider = report.provider
+    guard let delivery = providers[provider].known[report.entry] else { return }  // settled before
+    guard providers[provider].deliveries[report.entry] == nil else { return reports.append(report) }
+    // Until the journey has made it durable the server has no answer, and reports again.
+    reports.append(report)
+    providers[provider].deliveries[report.entry] = DeliveryJourney(delivery.entry, of: delivery.matter, at: providers[provider].points)
+    let fate = RecipientFate(recipient: report.recipient, outcome: .delivered("delivery report"))
+    attempted(provider, report.entry, [fate], isReport: true)
+  }
+
+  private mutating func transfer(_ entry: QueueEntry, from: Int, to: Int, isFair: Bool) {
+    if !isFair, dice.chance(20) {
+      return steps.append(.hear(from, entry.id, entry.recipients.map { RecipientFate(recipient: $0, outcome: .later("451 busy")) }))
+    }
+    nextTransfer += 1
+    let octets = providers[from].disk.octets(of: entry)
+    transfers[nextTransfer] = Transfer(from: from, entry: entry, octets: octets)
+    let message = providers[to].examine(
+      octets, from: entry.sender, to: entry.recipients, directory: directory, instant: instant())
+    let claim = "\(message.claim.messageID ?? "") \(entry.kind)"
+    guard !providers[to].claims.values.contains(claim) else {
+      return answer(nextTransfer, at: to, Verdict(code: 451, enhanced: "4.3.2", text: "busy"))
+    }
+    providers[to].claims[nextTransfer] = claim
+    var journey = IncomingJourney(at: providers[to].points)
+    let effects = journey.handle(
+      .examined(
+        IncomingArrival(
+          message: message, instant: instant(), sequence: providers[to].nextSequence(), random: random(), directory: directory,
+          peer: "192.0.2.1", helo: "mx.test")))
+    providers[to].incoming[nextTransfer] = journey
+    take(effects, .incoming(to, nextTransfer))
   }
 }

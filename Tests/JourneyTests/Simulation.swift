@@ -31,15 +31,18 @@ struct SimulatedDisk {
   private(set) var queue: [String: QueueEntry] = [:]
   private(set) var transactions: [String: TransactionRecord] = [:]
   private(set) var events: [EventRecord] = []
+  private(set) var receptions: [String: ReceptionRecord] = [:]
+  /// How far recipients of our own transactions have come, by "PEC id recipient".
+  private(set) var progress: [String: RecipientEnd] = [:]
 
   /// What a plan is when its octets are written but nothing is synced.
   struct Written {
     var changes: [LedgerChange]
-    var entries: [QueueEntry]
+    var deliveries: [(entry: QueueEntry, matter: Matter)]
   }
 
   mutating func write(_ plan: CommitPlan, original: [UInt8]) -> Written {
-    var written = Written(changes: plan.changes, entries: [])
+    var written = Written(changes: plan.changes, deliveries: [])
     for message in plan.messages {
       var octets: [UInt8] = []
       for fragment in message.content {
@@ -53,7 +56,7 @@ struct SimulatedDisk {
       pendingBlobs[blob] = octets
       for var entry in message.entries {
         entry.content = [StoredRange(segment: UInt32(blob), offset: 0, length: UInt64(octets.count))]
-        written.entries.append(entry)
+        written.deliveries.append((entry, message.matter))
         written.changes.append(.enqueue(entry))
       }
     }
@@ -77,7 +80,23 @@ struct SimulatedDisk {
         queue[entry.id] = entry
       case .settle(let id, let recipients, _):
         queue[id]?.recipients.removeAll { recipients.contains($0) }
-        if queue[id]?.recipients.isEmpty == true { queue[id] = nil }
+        queue[id]?.awaiting.removeAll { recipients.contains($0) }
+        if let left = queue[id], left.recipients.isEmpty, left.awaiting.isEmpty { queue[id] = nil }
+      case .awaitProof(let id, let recipients):
+        queue[id]?.recipients.removeAll { recipients.contains($0) }
+        queue[id]?.awaiting += recipients
+      case .reception(let record):
+        let isTaken = receptions.values.contains { known in
+          !record.fingerprint.isEmpty && known.fingerprint == record.fingerprint
+            && !Set(known.recipients).isDisjoint(with: record.recipients)
+        }
+        precondition(!isTaken, "the same message was taken twice for a recipient")
+        receptions[record.id] = record
+      case .progress(let pecID, let recipients, let end):
+        for recipient in recipients where transactions[pecID] != nil {
+          let key = "\(pecID) \(recipient)"
+          if progress[key]?.isFinal != true { progress[key] = end }
+        }
       case .postpone(let id, let dueAt, let attempts, let lastError):
         queue[id]?.dueAt = dueAt
         queue[id]?.attempts = attempts

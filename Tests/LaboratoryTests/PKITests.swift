@@ -81,6 +81,51 @@ import Testing
     #expect(throws: LaboratoryPKIError.self) { try LaboratoryPKI(directory: path("nowhere"), now: now) }
   }
 
+  @Test func revocationList() throws {
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    let pki = try LaboratoryPKI(directory: directory, now: now)
+    _ = try pki.signer(provider: "Alfa", serviceAddress: Self.address, path: path("good.pem"))
+    _ = try pki.signer(provider: "Beta", serviceAddress: Self.address, path: path("bad.pem"))
+    func verdict(_ name: String) throws -> Int32 {
+      try openssl("verify", "-crl_check", "-CAfile", path("ca.pem"), "-CRLfile", path("ca.crl"), path(name)).status
+    }
+    try pki.writeRevocationList(to: path("ca.crl"))
+    #expect(try verdict("good.pem") == 0 && verdict("bad.pem") == 0)
+    #expect(try openssl("crl", "-in", path("ca.crl"), "-CAfile", path("ca.pem"), "-noout").status == 0)
+    try pki.writeRevocationList(to: path("ca.crl"), revoked: [LaboratoryRevocation(path: path("bad.pem"), at: now - 60)])
+    #expect(try verdict("good.pem") == 0)
+    #expect(try verdict("bad.pem") != 0)
+    let text = try openssl("crl", "-in", path("ca.crl"), "-noout", "-text").text
+    #expect(text.contains("Version 2") && text.contains("X509v3 CRL Number") && text.contains("X509v3 Authority Key Identifier"))
+    #expect(text.contains("Key Compromise"))
+    // A list whose next one is overdue is no list.
+    try pki.writeRevocationList(to: path("ca.crl"), fromDays: -10, toDays: -3)
+    #expect(try verdict("good.pem") != 0)
+    #expect(throws: LaboratoryPKIError.self) {
+      try pki.writeRevocationList(to: path("ca.crl"), revoked: [LaboratoryRevocation(path: path("none.pem"), at: now)])
+    }
+    try Data("nothing".utf8).write(to: URL(fileURLWithPath: path("empty.pem")))
+    #expect(throws: LaboratoryPKIError.self) {
+      try pki.writeRevocationList(to: path("ca.crl"), revoked: [LaboratoryRevocation(path: path("empty.pem"), at: now)])
+    }
+    #expect(try verdict("good.pem") != 0, "what could not be made replaced what was there")
+  }
+
+  @Test func forgedAuthority() throws {
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    try FileManager.default.createDirectory(atPath: path("forge"), withIntermediateDirectories: true)
+    let real = try LaboratoryPKI(directory: directory, now: now)
+    let forger = try LaboratoryPKI(directory: path("forge"), now: now)
+    let mine = try real.signer(provider: "Beta PEC S.r.l.", serviceAddress: Self.address, path: path("signer.pem"))
+    let other = try forger.signer(provider: "Beta PEC S.r.l.", serviceAddress: Self.address, path: path("forge/signer.pem"))
+    let (one, two) = (try #require(CertificateFacts(der: mine.der)), try #require(CertificateFacts(der: other.der)))
+    // Alike in everything that a person reads.
+    #expect(one.subject == two.subject && one.issuer == two.issuer && one.mailAddresses == two.mailAddresses)
+    #expect(one.sha1Fingerprint != two.sha1Fingerprint)
+    #expect(try openssl("verify", "-CAfile", path("ca.pem"), path("signer.pem")).status == 0)
+    #expect(try openssl("verify", "-CAfile", path("ca.pem"), path("forge/signer.pem")).status != 0)
+  }
+
   /// Unfolds LDIF and decodes what is in base64.
   private func unfolded(_ octets: [UInt8]) throws -> [String] {
     try String(decoding: octets, as: UTF8.self).replacingOccurrences(of: "\n ", with: "").split(

@@ -128,18 +128,18 @@ import Testing
       try ledger.execute("PRAGMA user_version = 9")
       try ledger.close()
     }
-    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 9, known: 1)) { try Ledger(path: folder.ledger) }
-    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 9, known: 1)) { try Ledger.openReadOnly(path: folder.ledger) }
+    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 9, known: 2)) { try Ledger(path: folder.ledger) }
+    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 9, known: 2)) { try Ledger.openReadOnly(path: folder.ledger) }
   }
 
   @Test func anUnknownMigrationIsRefused() throws {
     let folder = Folder()
     do {
       let ledger = try Ledger(path: folder.ledger)
-      try ledger.execute("INSERT INTO grdb_migrations VALUES ('2: from the future')")
+      try ledger.execute("INSERT INTO grdb_migrations VALUES ('3: from the future')")
       try ledger.close()
     }
-    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 1, known: 1)) { try Ledger(path: folder.ledger) }
+    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 2, known: 2)) { try Ledger(path: folder.ledger) }
   }
 
   @Test func anOlderSchemaIsNotReadOnly() throws {
@@ -149,7 +149,7 @@ import Testing
       try ledger.execute("PRAGMA user_version = 0")
       try ledger.close()
     }
-    #expect(throws: LedgerError.olderSchema(path: folder.ledger, found: 0, known: 1)) { try Ledger.openReadOnly(path: folder.ledger) }
+    #expect(throws: LedgerError.olderSchema(path: folder.ledger, found: 0, known: 2)) { try Ledger.openReadOnly(path: folder.ledger) }
   }
 
   @Test func foreignFilesAreRefused() throws {
@@ -221,6 +221,20 @@ import Testing
     }
     try ledger.execute("UPDATE recipients SET class = 'odd'")
     #expect(code(#expect(throws: LedgerError.self) { try ledger.transaction(pecID: "pec1") }) == "damaged")
+    try ledger.commit([.reception(reception("in1", original: 10..<20))])
+    for (damage, repair) in [
+      ("UPDATE receptions SET kind = 'odd'", "UPDATE receptions SET kind = 'envelope'"),
+      ("UPDATE receptions SET certified_recipients = '{}'", "UPDATE receptions SET certified_recipients = '[]'"),
+      ("UPDATE receptions SET original_start = NULL", "UPDATE receptions SET original_start = 10"),
+      ("UPDATE receptions SET original_start = 21", "UPDATE receptions SET original_start = 10"),
+      ("UPDATE receptions SET original_start = -1", "UPDATE receptions SET original_start = 10"),
+      ("UPDATE receptions SET receipt_type = ''", "UPDATE receptions SET receipt_type = 'breve'"),
+    ] {
+      try ledger.execute(damage)
+      #expect(code(#expect(throws: LedgerError.self) { try ledger.reception(id: "in1") }) == "damaged", "\(damage)")
+      try ledger.execute(repair)
+      #expect(try ledger.reception(id: "in1") != nil)
+    }
   }
 
   @Test func aDamagedFileIsFound() throws {

@@ -48,6 +48,10 @@ import Testing
     full.dueAt = .max
     full.attempts = 17
     full.lastError = "451 4.3.0 «busy»\r\n"
+    full.reception = "opec21.é@alfa"
+    full.hasEightBit = true
+    full.proofToken = "\"t'ok\""
+    full.awaiting = ["c@x", "a@x", "c@x"]
     var bare = entry("", "", recipients: [], route: .mailbox)
     bare.content = []
     try ledger.commit([.enqueue(full), .enqueue(bare)])
@@ -103,7 +107,9 @@ import Testing
     try ledger.commit([.settle(entry: "e1", recipients: [addresses[0], addresses[2]])])
     #expect(try ledger.entry("e1") == nil)
     #expect(try ledger.liveRanges().isEmpty)
-    #expect(try ledger.queueSummary() == QueueSummary(entries: 0, recipients: 0, oldestCreatedAt: nil, nextDueAt: nil, entriesByRoute: [:]))
+    #expect(
+      try ledger.queueSummary()
+        == QueueSummary(entries: 0, recipients: 0, awaiting: 0, oldestCreatedAt: nil, nextDueAt: nil, entriesByRoute: [:]))
     #expect(try ledger.recipientStates(pecID: "pec1").map(\.state) == [.delivered, .delivered, .delivered])
     #expect(try ledger.transaction(pecID: "pec1")?.recipients == recipients(3))
   }
@@ -129,6 +135,8 @@ import Testing
     try ledger.commit([.transaction(transaction("pec1", accepted: false))])
     #expect(try ledger.recipientStates(pecID: "pec1").map(\.state) == [.refused, .refused])
     #expect(try ledger.recipientStates(pecID: "none").isEmpty)
+    try ledger.commit([.progress(pecID: "pec1", recipients: ["r0@pec.beta.test"], to: .delivered)])
+    #expect(try ledger.recipientStates(pecID: "pec1").map(\.state) == [.refused, .refused])
   }
 
   @Test func postponing() throws {
@@ -162,9 +170,11 @@ import Testing
     var old = entry("e1", recipients: ["a", "b"], due: 300)
     old.createdAt = 5
     try ledger.commit([.enqueue(old), .enqueue(entry("e2", route: .mailbox, due: 200)), .enqueue(entry("e3", due: 400))])
+    try ledger.commit([.awaitProof(entry: "e1", recipients: ["b"])])
     #expect(
       try ledger.queueSummary()
-        == QueueSummary(entries: 3, recipients: 4, oldestCreatedAt: 5, nextDueAt: 200, entriesByRoute: ["relay:default": 2, "mailbox": 1]))
+        == QueueSummary(
+          entries: 3, recipients: 3, awaiting: 1, oldestCreatedAt: 5, nextDueAt: 200, entriesByRoute: ["relay:default": 2, "mailbox": 1]))
   }
 
   @Test func aCommitIsStoredAsAWholeOrNotAtAll() throws {
@@ -213,7 +223,7 @@ import Testing
     for step in 0..<60 {
       var changes: [LedgerChange] = []
       for part in 0..<Int.random(in: 1...5, using: &dice) {
-        switch Int.random(in: 0..<6, using: &dice) {
+        switch Int.random(in: 0..<7, using: &dice) {
         case 0, 1, 2:
           let addresses = (0..<Int.random(in: 1...4, using: &dice)).map { "r\($0)@x" }
           let made = entry("e\(step)-\(part)", recipients: addresses, due: Int64.random(in: 0...50, using: &dice))
@@ -221,9 +231,10 @@ import Testing
           changes.append(.enqueue(made))
         case 3:
           guard let id = model.keys.sorted().randomElement(using: &dice), var changed = model[id] else { continue }
-          let gone = changed.recipients.filter { _ in Bool.random(using: &dice) }
+          let gone = (changed.recipients + changed.awaiting).filter { _ in Bool.random(using: &dice) }
           changed.recipients.removeAll { gone.contains($0) }
-          model[id] = changed.recipients.isEmpty ? nil : changed
+          changed.awaiting.removeAll { gone.contains($0) }
+          model[id] = changed.recipients.isEmpty && changed.awaiting.isEmpty ? nil : changed
           changes.append(.settle(entry: id, recipients: gone))
         case 4:
           guard let id = model.keys.sorted().randomElement(using: &dice) else { continue }
@@ -231,6 +242,13 @@ import Testing
           model[id]?.attempts += 1
           model[id]?.lastError = "later"
           changes.append(.postpone(entry: id, dueAt: model[id]?.dueAt ?? 0, attempts: model[id]?.attempts ?? 0, lastError: "later"))
+        case 5:
+          guard let id = model.keys.sorted().randomElement(using: &dice), var changed = model[id] else { continue }
+          let taken = changed.recipients.filter { _ in Bool.random(using: &dice) }
+          changed.recipients.removeAll { taken.contains($0) }
+          changed.awaiting = (changed.awaiting + taken).sorted()
+          model[id] = changed
+          changes.append(.awaitProof(entry: id, recipients: taken))
         default:
           events += 1
           changes.append(.event(event("pec\(events)")))
@@ -245,7 +263,9 @@ import Testing
       #expect(Dictionary(uniqueKeysWithValues: stored.map { ($0.id, $0) }) == model, "seed \(seed) step \(step)")
       #expect(stored.map(\.dueAt) == stored.map(\.dueAt).sorted(), "seed \(seed) step \(step)")
       #expect(try ledger.lastEventNumber() == Int64(events), "seed \(seed) step \(step)")
-      #expect(try ledger.queueSummary().recipients == model.values.reduce(0) { $0 + $1.recipients.count }, "seed \(seed) step \(step)")
+      let summary = try ledger.queueSummary()
+      #expect(summary.recipients == model.values.reduce(0) { $0 + $1.recipients.count }, "seed \(seed) step \(step)")
+      #expect(summary.awaiting == model.values.reduce(0) { $0 + $1.awaiting.count }, "seed \(seed) step \(step)")
     }
   }
 }

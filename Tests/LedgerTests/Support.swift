@@ -2,6 +2,7 @@ import Foundation
 import Journey
 import Octets
 import PEC
+import Synchronization
 
 @testable import Ledger
 
@@ -60,6 +61,15 @@ func entry(
     dueAt: due)
 }
 
+func reception(
+  _ id: String, kind: ReceptionKind = .envelope, pecID: String = "opec1", recipients addresses: [String] = ["r0@pec.beta.test"],
+  fingerprint: String? = nil, original: Range<Int>? = nil
+) -> ReceptionRecord {
+  ReceptionRecord(
+    id: id, instant: noon, kind: kind, facts: transaction(pecID), recipients: addresses, provider: "Alfa S.p.A.",
+    fingerprint: fingerprint ?? "f-\(pecID)", original: original)
+}
+
 extension EventRecord {
   func numbered(_ number: Int64) -> EventRecord {
     var copy = self
@@ -78,5 +88,15 @@ struct Dice: RandomNumberGenerator {
     state ^= state >> 7
     state ^= state << 17
     return state &* 0x2545_F491_4F6C_DD1D
+  }
+}
+
+/// A clock that a test sets.
+final class Clock: Sendable {
+  private let seconds = Mutex<Int64>(0)
+
+  var now: Int64 {
+    get { seconds.withLock { $0 } }
+    set { seconds.withLock { $0 = newValue } }
   }
 }

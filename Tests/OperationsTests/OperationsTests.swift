@@ -9,12 +9,18 @@ import Testing
   ])
   func reads(text: String, seconds: Int64) { #expect(HeaderDate.parse(text)?.unixSeconds == seconds) }
 
+  @Test(arguments: [
+    ("Tue, 10 Mar 2026 09:15:00 +0100", "2026-03-10T09:15:00+01:00"), ("10 Mar 2026 03:45:00 -0430 (home)", "2026-03-10T03:45:00-04:30"),
+    ("10 Mar 2026 08:15:00 GMT", "2026-03-10T08:15:00+00:00"),
+  ])
+  func keepsTheZone(text: String, written: String) { #expect(HeaderDate.parse(text)?.rfc3339 == written) }
+
   @Test func refusesNonsense() { #expect(HeaderDate.parse("ieri") == nil) }
 }
 
 @Suite struct LineEndTests {
   @Test func loneLineFeedsBecomeCRLFAndNothingElseChanges() {
-    #expect(VerifyCommand.withNetworkLineEnds(Array("a\nb\r\nc\n\n\rd".utf8)) == Array("a\r\nb\r\nc\r\n\r\n\rd".utf8))
-    #expect(VerifyCommand.withNetworkLineEnds(Array("a\r\nb".utf8)) == Array("a\r\nb".utf8))
+    #expect(MessageVerifier.withNetworkLineEnds(Array("a\nb\r\nc\n\n\rd".utf8)) == Array("a\r\nb\r\nc\r\n\r\n\rd".utf8))
+    #expect(MessageVerifier.withNetworkLineEnds(Array("a\r\nb".utf8)) == Array("a\r\nb".utf8))
   }
 }

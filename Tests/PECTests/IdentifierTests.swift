@@ -42,12 +42,30 @@ import Testing
     #expect(one == PECIdentifier.derived(from: id, kind: .nonDelivery, recipient: "uno@BETA.example"))
     #expect(one.hasPrefix("alfa1.20260310081500.000042.aaaaaaaaaaaaa.man.") && one.hasSuffix("@gestore-alfa.example"))
     var seen: Set<String> = []
-    for kind in MessageKind.allCases {
+    for kind in IdentifierTests.kinds {
       seen.insert(PECIdentifier.derived(from: id, kind: kind, recipient: nil))
       for number in 0..<1000 { seen.insert(PECIdentifier.derived(from: id, kind: kind, recipient: "u\(number)@beta.example")) }
     }
-    // The envelope's is the PEC id whatever the recipient.
-    #expect(seen.count == 1 + (MessageKind.allCases.count - 1) * 1001)
+    // The envelope's is the PEC id whatever the recipient, and so is the anomaly's where it inherits none.
+    #expect(seen.count == 1 + (IdentifierTests.kinds.count - 2) * 1001)
+  }
+
+  /// What is composed, with one of the three delivery receipts: a recipient has one of them.
+  private static let kinds: [MessageKind] = [
+    .acceptance, .nonAcceptance, .nonAcceptanceVirus, .envelope, .nonDelivery, .takeCharge, .deliveryComplete, .virusNonDelivery, .anomaly,
+  ]
+
+  @Test func oneDeliveryReceiptForEachRecipient() {
+    let ids = [MessageKind.deliveryComplete, .deliveryBrief, .deliveryConcise].map {
+      PECIdentifier.derived(from: "beta1.1.2.3@b.example", kind: $0, recipient: "u@beta.example")
+    }
+    #expect(Set(ids).count == 1 && ids[0].hasPrefix("beta1.1.2.3.con."))
+  }
+
+  @Test func severalRecipients() {
+    func id(_ recipients: [String]) -> String { PECIdentifier.extended("a@b", by: "rap", about: recipients) }
+    #expect(id([]) == "a.rap@b")
+    #expect(id(["x"]) != id(["x", "y"]) && id(["xy"]) != id(["x", "y"]) && id(["x", "y"]) == id(["X", "Y"]))
   }
 
   @Test func derivedWithoutDomain() {

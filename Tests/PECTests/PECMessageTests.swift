@@ -90,5 +90,43 @@ import Testing
     error.delivery = nil
     #expect(notice.contradictions(with: error) == ["consegna is missing"])
     #expect(read("\nx\n").contradictions(with: data).count == 1)
+    // An envelope without Message-ID, or with two, has none that is the identificativo.
+    for outer in ["X-Trasporto: posta-certificata\n", "X-Trasporto: posta-certificata\nMessage-ID: <i@g>\nMessage-ID: <i@g>\n"] {
+      let unnamed = read(message([xml, mail], outer: outer))
+      data.pecID = "i@g"
+      #expect(unnamed.messageID == nil && unnamed.contradictions(with: data).count == 1)
+    }
+    var failed = CertificationDataTests.acceptance
+    failed.error = .other
+    let receipt = read(message([xml], outer: "X-Ricevuta: accettazione\n"))
+    #expect(receipt.contradictions(with: CertificationDataTests.acceptance) == [])
+    #expect(receipt.disagreements(with: failed).map(\.italian) == ["errore altro non ammesso per il tipo accettazione"])
+  }
+
+  /// An author who can be read in two ways is none.
+  @Test(arguments: [
+    ("From: a@b.example\n", String?("a@b.example")), ("From: \"Per conto di: x@y\" <a@b.example>\n", "a@b.example"), ("", nil),
+    ("From: a@b.example\nFrom: a@b.example\n", nil), ("From: a@b.example\nFROM : c@d.example\n", nil),
+    ("From: a@b.example, c@d.example\n", nil), ("From: x: a@b.example;\n", nil), ("From: c@d.example <a@b.example>\n", nil),
+    ("From: <a@b.example><c@d.example>\n", nil), ("From: Anna\n", nil),
+  ])
+  func authors(line: String, expected: String?) { #expect(read("Subject: x\n" + line + "\n").from?.address == expected) }
+
+  /// A second part of the name makes both doubtful, whatever its type, however deep in the message; one of an attached message does not.
+  @Test(arguments: [
+    ("Content-Type: application/octet-stream; name=daticert.xml\n\nx\n", false),
+    ("Content-Type: text/plain\nContent-Disposition: attachment; filename=DATICERT.XML\n\nx\n", false),
+    ("Content-Type: multipart/mixed; boundary=deep\n\n--deep\nContent-Type: text/xml; name=daticert.xml\n\nx\n--deep--\n", false),
+    ("Content-Type: application/xml; name=altro.xml\n\nx\n", true),
+    ("Content-Type: message/rfc822\n\nContent-Type: application/xml; name=daticert.xml\n\nx\n", true),
+  ])
+  func secondCertificationParts(second: String, isFound: Bool) {
+    #expect((read(message([xml, second])).certificationPart != nil) == isFound)
+  }
+
+  @Test func signedPartMustBeMixed() {
+    let other = message([xml, mail]).replacing("multipart/mixed", with: "multipart/alternative")
+    let claim = read(other)
+    #expect(claim.certificationPart == nil && claim.originalPart == nil && claim.signedRange != nil)
   }
 }

@@ -99,6 +99,72 @@ import Testing
         """)
   }
 
+  @Test func takeCharge() {
+    #expect(
+      render(.takeCharge, values) == """
+        Ricevuta di presa in carico
+        Il giorno 10/03/2026 alle ore 09:15:00 (+0100) il messaggio
+        "Domanda di iscrizione" proveniente da "anna.rossi@pec.alfa.example"
+        ed indirizzato a:
+        ufficio@pec.beta.example
+        giulia@posta.example
+        è stato accettato dal sistema.
+        Identificativo messaggio: alfa1.20260310091500.000042@gestore-alfa.example
+
+        """)
+  }
+
+  @Test(
+    arguments: [
+      (.deliveryComplete, "Ricevuta di avvenuta consegna"), (.deliveryBrief, "Ricevuta breve di avvenuta consegna"),
+      (.deliveryConcise, "Ricevuta sintetica di avvenuta consegna"),
+    ] as [(MessageKind, String)])
+  func delivery(kind: MessageKind, title: String) {
+    #expect(
+      render(kind, values) == """
+        \(title)
+        Il giorno 10/03/2026 alle ore 09:15:00 (+0100) il messaggio
+        "Domanda di iscrizione" proveniente da "anna.rossi@pec.alfa.example"
+        ed indirizzato a "archivio@pec.gamma.example"
+        è stato consegnato nella casella di destinazione.
+        Identificativo messaggio: alfa1.20260310091500.000042@gestore-alfa.example
+
+        """)
+  }
+
+  @Test func virusNonDelivery() {
+    var values = values
+    values.description = "Eicar-Test-Signature"
+    #expect(
+      render(.virusNonDelivery, values) == """
+        Avviso di mancata consegna per virus
+        Il giorno 10/03/2026 alle ore 09:15:00 (+0100) nel messaggio
+        "Domanda di iscrizione" destinato all'utente "archivio@pec.gamma.example"
+        è stato rilevato un problema di sicurezza Eicar-Test-Signature.
+        Il messaggio non è stato consegnato.
+        Identificativo messaggio: alfa1.20260310091500.000042@gestore-alfa.example
+
+        """)
+  }
+
+  @Test func anomaly() {
+    var values = values
+    values.description = "la firma digitale del messaggio non risulta attendibile"
+    #expect(
+      render(.anomaly, values) == """
+        Anomalia nel messaggio
+        Il giorno 10/03/2026 alle ore 09:15:00 (+0100) è stato ricevuto
+        il messaggio "Domanda di iscrizione" proveniente da "anna.rossi@pec.alfa.example"
+        ed indirizzato a:
+        ufficio@pec.beta.example
+        giulia@posta.example
+        Tali dati non sono stati certificati per il seguente errore:
+        la firma digitale del messaggio non risulta attendibile
+        Il messaggio originale è incluso in allegato.
+
+        """)
+  }
+
   /// A subject cannot bring a line of its own, nor what Latin-1 lacks; nor can it fill another gap.
   @Test func hostileSubject() {
     var values = values

@@ -50,6 +50,16 @@ import Testing
     for bad in ["a+4", "a+", "+G0", "a=b", "a b", "è"] { #expect(XText.decode(bad.utf8) == nil) }
   }
 
+  @Test func xtextIsWrittenAsItIsRead() {
+    #expect(XText.encode("a@b".utf8) == "a@b")
+    #expect(XText.encode("a+b=c d\u{7f}è".utf8) == "a+2Bb+3Dc+20d+7F+C3+A8")
+    for seed in 0..<100 {
+      var random = Seeded(UInt64(seed))
+      let octets = (0..<Int.random(in: 0...40, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+      #expect(XText.decode(XText.encode(octets).utf8) == octets, "seed \(seed)")
+    }
+  }
+
   @Test func numbers() {
     #expect(Command.number("0".utf8) == 0)
     #expect(Command.number("9223372036854775807".utf8) == Int.max)

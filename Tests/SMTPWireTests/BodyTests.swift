@@ -13,7 +13,7 @@ private struct Oracle {
     case open
   }
 
-  static func data(_ input: [UInt8], limit: Int) -> Result {
+  static func data(_ input: [UInt8], limit: Int, lineLimit: Int?) -> Result {
     var message: [UInt8] = []
     var line: [UInt8] = []
     var index = 0
@@ -35,7 +35,7 @@ private struct Oracle {
       if byte == 10 { return sized(message, line, limit) ?? .fault(.bareLineFeed) }
       line.append(byte)
       let content = line.first == 46 ? line.count - 1 : line.count
-      if byte != 13, content > 998 { return sized(message, line.dropLast(), limit) ?? .fault(.lineTooLong) }
+      if let lineLimit, byte != 13, content > lineLimit { return sized(message, line.dropLast(), limit) ?? .fault(.lineTooLong) }
       // A dot and a CR may yet be the end; nothing else is held back from the count.
       if line != [46, 13], let over = sized(message, line, limit) { return over }
     }
@@ -49,7 +49,8 @@ private struct Oracle {
 }
 
 @Suite struct BodyTests {
-  static let open = "EHLO a.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\n"
+  static let transaction = "MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\n"
+  static let open = "EHLO a.test\r\n" + transaction
 
   /// Octets that like to make trouble.
   static func troublesome(_ random: inout Seeded, pieces: Int) -> [UInt8] {
@@ -79,7 +80,7 @@ private struct Oracle {
     var kinds: [String: Int] = [:]
     for seed in 0..<150 {
       let (input, limit) = BodyTests.trouble(seed)
-      switch Oracle.data(input, limit: limit) {
+      switch Oracle.data(input, limit: limit, lineLimit: 998) {
       case .message: kinds["message", default: 0] += 1
       case .fault(let fault): kinds["\(fault)", default: 0] += 1
       case .open: break
@@ -88,12 +89,13 @@ private struct Oracle {
     #expect(kinds.count == 5 && kinds.values.allSatisfy { $0 >= 5 }, "\(kinds)")
   }
 
-  @Test(arguments: 0..<150)
-  func agreesWithThePlainReading(seed: Int) {
+  /// At submission lines are bounded, at the incoming point they are not.
+  @Test(arguments: 0..<150, [ServerProfile.Trust.trustedPeer(userFromMailFrom: true), .incoming])
+  func agreesWithThePlainReading(seed: Int, trust: ServerProfile.Trust) {
     let (input, limit) = BodyTests.trouble(seed)
-    let expected = Oracle.data(input, limit: limit)
+    let expected = Oracle.data(input, limit: limit, lineLimit: trust == .incoming ? nil : 998)
     for splitting in Splitting.all {
-      var harness = ServerHarness(.test(.incoming, sizeLimit: limit))
+      var harness = ServerHarness(.test(trust, sizeLimit: limit))
       harness.feed(BodyTests.open + "DATA\r\n")
       let before = harness.codes.count
       harness.feed(input, splitting)
@@ -154,11 +156,40 @@ private struct Oracle {
   @Test func linesOf998OctetsAreTaken() {
     let line = String(repeating: "x", count: 998)
     for splitting in Splitting.all {
-      var harness = ServerHarness(.incoming)
+      var harness = ServerHarness(.trusted)
       harness.feed(BodyTests.open + "DATA\r\n\(line)\r\n.\(line)\r\n..\(line.dropFirst())\r\n.\r\n", splitting)
       #expect(harness.messages.first?.body.count == 3000, "\(splitting)")
       #expect(harness.messages.first?.body.filter { $0 == 46 }.count == 1)
     }
+  }
+
+  /// Mail of the Internet as it is: long lines, NUL, octets above 127 without BODY=8BITMIME. What could smuggle stays out.
+  @Test func incomingBodiesMayBeOdd() {
+    let long = Array(repeating: UInt8(ascii: "x"), count: 3000)
+    let odd = long + [13, 10, 0, 0xFF, 0xE8, 13, 10] + long + [0, 13, 10]
+    for splitting in Splitting.all {
+      var harness = ServerHarness(.test(.incoming, sizeLimit: 10_000))
+      harness.feed(Array((BodyTests.open + "DATA\r\n").utf8) + odd + Array(".\r\n".utf8), splitting)
+      harness.feed(Array((BodyTests.transaction + "BDAT \(odd.count) LAST\r\n").utf8) + odd, splitting)
+      #expect(harness.messages.map(\.body.count) == [odd.count, odd.count], "\(splitting)")
+      #expect(harness.messages.allSatisfy { $0.body == odd }, "\(splitting)")
+      for (bare, fault) in [("a\rb", BodyFault.bareCarriageReturn), ("a\nb", .bareLineFeed)] {
+        harness.feed(BodyTests.transaction + "DATA\r\n" + String(repeating: "y", count: 2000) + bare + "\r\n.\r\n", splitting)
+        #expect(harness.codes.last == "550 5.6.0", "\(splitting)")
+        #expect(harness.events.last == .bodyFault(fault), "\(splitting)")
+      }
+      #expect(harness.messages.count == 2)
+    }
+    // A long line is counted and cut off by the size alone.
+    var harness = ServerHarness(.test(.incoming, sizeLimit: 100))
+    harness.feed(Array((BodyTests.open + "DATA\r\n").utf8) + long + Array("\r\n.\r\n".utf8))
+    #expect(harness.codes.last == "552 5.3.4")
+  }
+
+  @Test(arguments: [ServerProfile.trusted, .submission, .xclient])
+  func onlyIncomingLinesAreUnbounded(profile: ServerProfile) {
+    #expect(profile.lineLimitBytes == 998)
+    #expect(ServerProfile.incoming.lineLimitBytes == nil)
   }
 
   @Test func theSizeLimitIsExact() {

@@ -16,7 +16,7 @@ enum ClientDialogues {
   static let withPassword = ClientProfile(
     heloName: "me.test", tls: .required, credentials: ClientProfile.Credentials(login: "u", password: "p"))
 
-  static let all = plain + grouped + chunked + local + secured + refused
+  static let all = plain + grouped + chunked + local + secured + refused + eightBit + notified
 
   static let plain: [Dialogue] = [
     Dialogue(
@@ -130,14 +130,6 @@ enum ClientDialogues {
       verdicts: [["~421"]], closure: .closedByPeer(Reply(421, nil, "bye"))),
     Dialogue(
       "too large for the next hop", body: String(repeating: "x", count: 1001), script: [greeting, pipelining], verdicts: [["-552"]]),
-    Dialogue("eight bit where it is not taken", body: "è\r\n", eightBit: true, script: [greeting, pipelining], verdicts: [["-554"]]),
-    Dialogue(
-      "eight bit where it is taken", body: "è\r\n", eightBit: true,
-      script: [
-        greeting, ("EHLO me.test\r\n", "250-mx.test\r\n250 8BITMIME\r\n"), ("MAIL FROM:<s@y.test> BODY=8BITMIME\r\n", "250 ok\r\n"),
-        rcpt(1),
-        ("DATA\r\n", "354 go\r\n"), ("è\r\n.\r\n", "250 ok\r\n"),
-      ], verdicts: [["+250"]]),
   ]
 
   static let chunked: [Dialogue] = [
@@ -278,5 +270,92 @@ enum ClientDialogues {
     Dialogue(
       "EHLO answered with 354", script: [greeting, ("EHLO me.test\r\n", "354 go\r\n")], verdicts: [["~451"]],
       closure: .violation("reply 354 out of turn")),
+  ]
+
+  static let bodyInLatin = [("DATA\r\n", "354 go\r\n"), ("è\r\n.\r\n", "250 ok\r\n")]
+
+  static let eightBit: [Dialogue] = [
+    Dialogue(
+      "eight bit where it is taken", body: "è\r\n", eightBit: true,
+      script: [
+        greeting, ("EHLO me.test\r\n", "250-mx.test\r\n250 8BITMIME\r\n"), ("MAIL FROM:<s@y.test> BODY=8BITMIME\r\n", "250 ok\r\n"),
+        rcpt(1),
+      ] + bodyInLatin, verdicts: [["+250"]]),
+    Dialogue(
+      "eight bit where nobody speaks of it", body: "è\r\n", eightBit: true, script: [greeting, hello, mail, rcpt(1)] + bodyInLatin,
+      verdicts: [["+250"]]),
+    Dialogue(
+      "eight bit where it is refused", body: "è\r\n", eightBit: true,
+      script: [greeting, hello, mail, rcpt(1), bodyInLatin[0], ("è\r\n.\r\n", "554 5.6.3 no\r\n")], verdicts: [["-554"]]),
+    Dialogue(
+      "eight bit by LMTP", lmtp, body: "è\r\n", eightBit: true,
+      script: [
+        greeting, ("LHLO me.test\r\n", "250-x\r\n250 8BITMIME\r\n"), ("MAIL FROM:<s@y.test> BODY=8BITMIME\r\n", "250 ok\r\n"),
+        rcpt(1),
+      ] + bodyInLatin, verdicts: [["+250"]]),
+    Dialogue(
+      "eight bit by LMTP that does not speak of it", lmtp, body: "è\r\n", eightBit: true,
+      script: [greeting, ("LHLO me.test\r\n", "250 x\r\n"), mail, rcpt(1)] + bodyInLatin, verdicts: [["+250"]]),
+    Dialogue(
+      "seven bit where eight are taken",
+      script: [
+        greeting, ("EHLO me.test\r\n", "250-mx.test\r\n250 8BITMIME\r\n"), mail, rcpt(1), ("DATA\r\n", "354 go\r\n"),
+        ("hi\r\n.\r\n", "250 ok\r\n"),
+      ], verdicts: [["+250"]]),
+  ]
+
+  static let reporting = ("EHLO me.test\r\n", "250-mx.test\r\n250 DSN\r\n")
+  static let notify = DeliveryNotification(envelopeID: "opec1+2=x y")
+  static let notifyingMail = ("MAIL FROM:<s@y.test> RET=HDRS ENVID=opec1+2B2+3Dx+20y\r\n", "250 ok\r\n")
+  static func notifyingRcpt(_ number: Int, _ reply: String = "250 ok") -> (String, String) {
+    ("RCPT TO:<r\(number)@x.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;r\(number)@x.test\r\n", reply + "\r\n")
+  }
+  static let oneBody = [("DATA\r\n", "354 go\r\n"), ("hi\r\n.\r\n", "250 ok\r\n")]
+
+  static let notified: [Dialogue] = [
+    Dialogue(
+      "reports asked for", recipients: [2], notification: notify,
+      script: [greeting, reporting, notifyingMail, notifyingRcpt(1), notifyingRcpt(2)] + oneBody, verdicts: [["+250", "+250"]]),
+    Dialogue(
+      "reports asked for, a recipient refused", recipients: [2], notification: notify,
+      script: [greeting, reporting, notifyingMail, notifyingRcpt(1, "550 5.1.1 no"), notifyingRcpt(2)] + oneBody,
+      verdicts: [["-550", "+250"]]),
+    Dialogue(
+      "reports, size and eight bit in one group", body: "è\r\n", eightBit: true, notification: notify,
+      script: [
+        greeting, ("EHLO me.test\r\n", "250-mx.test\r\n250-PIPELINING\r\n250-SIZE\r\n250-8bitmime\r\n250 dsn\r\n"),
+        (
+          "MAIL FROM:<s@y.test> SIZE=4 BODY=8BITMIME RET=HDRS ENVID=opec1+2B2+3Dx+20y\r\n"
+            + "RCPT TO:<r1@x.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;r1@x.test\r\nDATA\r\n", "250 ok\r\n250 ok\r\n354 go\r\n"
+        ), ("è\r\n.\r\n", "250 ok\r\n"),
+      ], verdicts: [["+250"]]),
+    Dialogue(
+      "reports asked for by LMTP", lmtp, notification: notify,
+      script: [greeting, ("LHLO me.test\r\n", "250-x\r\n250 DSN\r\n"), notifyingMail, notifyingRcpt(1)] + oneBody, verdicts: [["+250"]]),
+    Dialogue(
+      "no reports to be had", recipients: [2], notification: notify, script: [greeting, hello], verdicts: [["~451", "~451"]]),
+    Dialogue(
+      "no reports to be had from one who knows no EHLO", notification: notify,
+      script: [greeting, ("EHLO me.test\r\n", "502 what\r\n"), ("HELO me.test\r\n", "250 x\r\n")], verdicts: [["~451"]]),
+    Dialogue(
+      "reports offered in the clear only", opportunistic, notification: notify,
+      script: [
+        greeting, ("EHLO me.test\r\n", "250-x\r\n250-DSN\r\n250 STARTTLS\r\n"), ("STARTTLS\r\n", "220 go\r\n"), hello,
+      ], verdicts: [["~451"]]),
+    Dialogue("reports offered and not asked for", script: [greeting, reporting, mail, rcpt(1)] + oneBody, verdicts: [["+250"]]),
+    Dialogue(
+      "reports under no name", notification: DeliveryNotification(envelopeID: ""), script: [greeting, reporting], verdicts: [["-554"]]),
+    Dialogue(
+      "reports under a name that breaks the line", notification: DeliveryNotification(envelopeID: "x\r\nRCPT TO:<a@b.test>"),
+      script: [greeting, reporting], verdicts: [["-554"]]),
+    Dialogue(
+      "reports under a name of 100 octets", notification: DeliveryNotification(envelopeID: String(repeating: "x", count: 100)),
+      script: [
+        greeting, reporting, ("MAIL FROM:<s@y.test> RET=HDRS ENVID=" + String(repeating: "x", count: 100) + "\r\n", "250 ok\r\n"),
+        notifyingRcpt(1),
+      ] + oneBody, verdicts: [["+250"]]),
+    Dialogue(
+      "reports under a name of 101 octets", notification: DeliveryNotification(envelopeID: String(repeating: "x", count: 98) + "="),
+      script: [greeting, reporting], verdicts: [["-554"]]),
   ]
 }

@@ -123,13 +123,14 @@ struct Dialogue: CustomTestStringConvertible {
   ///   - script: what is expected and what is said, in turn.
   init(
     _ name: String, _ profile: ClientProfile? = nil, recipients: [Int] = [1], body: String = "hi\r\n", eightBit: Bool = false,
-    script: [(String, String)], verdicts: [[String]], closure: ClientClosure? = nil
+    notification: DeliveryNotification? = nil, script: [(String, String)], verdicts: [[String]], closure: ClientClosure? = nil
   ) {
     self.name = name
     if let profile { self.profile = profile }
     jobs = recipients.map { count in
       DeliveryJob(
-        sender: "s@y.test", recipients: (0..<count).map { "r\($0 + 1)@x.test" }, bodyBytes: body.utf8.count, hasEightBit: eightBit)
+        sender: "s@y.test", recipients: (0..<count).map { "r\($0 + 1)@x.test" }, bodyBytes: body.utf8.count, hasEightBit: eightBit,
+        notification: notification)
     }
     bodies = recipients.map { _ in body }
     self.script = script.map { ClientHarness.Exchange(expected: $0.0, reply: $0.1) }

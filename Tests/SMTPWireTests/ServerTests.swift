@@ -112,6 +112,49 @@ import Testing
     #expect(seen.machine.protocolName == "ESMTPS")
   }
 
+  /// Port 25 as the world sees it: STARTTLS at choice, no AUTH, no XCLIENT, no DSN; who says what of itself is kept for the trace.
+  @Test func incomingAnnouncesWhatItTakes() {
+    var profile = ServerProfile.incoming
+    profile.offersStartTLS = true
+    let seen = run(
+      profile, "EHLO [192.0.2.1]\r\nAUTH PLAIN \(annaPlain)\r\nXCLIENT NAME=x\r\nSTARTTLS\r\n",
+      "EHLO mx.beta.test\r\nMAIL FROM:<> SIZE=10 BODY=8BITMIME\r\nRCPT TO:<a@b.test> NOTIFY=SUCCESS\r\nRCPT TO:<a@b.test>\r\n"
+        + "DATA\r\n\u{e8}\r\n.\r\n")
+    #expect(
+      seen.transcript
+        == """
+        220 mx.test ESMTP ready
+        250-mx.test
+        250-PIPELINING
+        250-SIZE 5000
+        250-STARTTLS
+        250-ENHANCEDSTATUSCODES
+        250-8BITMIME
+        250 CHUNKING
+        502 5.5.1 AUTH is not available
+        502 5.5.1 Command not implemented
+        220 2.0.0 Ready to start TLS
+        250-mx.test
+        250-PIPELINING
+        250-SIZE 5000
+        250-ENHANCEDSTATUSCODES
+        250-8BITMIME
+        250 CHUNKING
+        250 2.0.0 OK
+        555 5.5.4 RCPT parameter NOTIFY not recognized or not implemented
+        250 2.1.5 OK
+        354 End data with <CR><LF>.<CR><LF>
+        250 2.0.0 Taken
+
+        """.wire)
+    #expect(seen.messages == [.init(sender: "", recipients: ["a@b.test"], body: Array("\u{e8}\r\n".utf8), user: nil)])
+    #expect(seen.machine.heloName == "mx.beta.test")
+    #expect(seen.machine.isExtended)
+    #expect(seen.machine.protocolName == "ESMTPS")
+    #expect(run(.incoming, "HELO old.test\r\n").machine.heloName == "old.test")
+    #expect(!run(.incoming, "HELO old.test\r\n").machine.isExtended)
+  }
+
   @Test func incomingWithoutExtensions() {
     let seen = run(
       .incoming,

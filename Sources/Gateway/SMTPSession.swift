@@ -7,9 +7,9 @@ import PEC
 import SMTPWire
 import TLSPipe
 
-/// One client's SMTP session at the access point: octets between the connection and the protocol machine, bodies into the spool,
-/// and the answers of the journey back to the client. Confined to its lane.
-final class SubmissionSession {
+/// One client's SMTP session, at the access point or the incoming point: octets between the connection and the protocol machine, bodies
+/// into the spool, and the answers of the journey back to the client. Confined to its lane.
+final class SMTPSession {
   private let lane: Lane
   private let shared: SharedState
   private let listener: ListenerPlan
@@ -168,9 +168,7 @@ final class SubmissionSession {
       case .needInput, .awaiting: return at
       case .authenticate(let login, let password, _): authenticate(login, password)
       case .mail(let command): smtp.answer(mail(command))
-      case .recipient(let command):
-        recipients.append(command.path)
-        smtp.answer(Reply(250, "2.1.5", "Ok"))
+      case .recipient(let command): smtp.answer(recipient(command))
       case .bodyBegins(let expectedBytes): beginBody(expectedBytes)
       case .body(let range): take(input.extracting(range))
       case .bodyEnds: endBody()
@@ -230,7 +228,9 @@ final class SubmissionSession {
 
   // MARK: The transaction
 
-  /// The sender must be the authenticated user himself (RFC 6109 §5.2; RFC 6409 §6.1).
+  /// True at the incoming point, false at the access point.
+  private var isIncoming: Bool { listener.profile.trust == .incoming }
+
   private func mail(_ command: MailCommand) -> Reply {
     recipients = []
     sender = command.path
@@ -241,12 +241,32 @@ final class SubmissionSession {
     if lane.freeBytes < shared.limits.storage.minimumFreeBytes {
       return Reply(452, "4.3.1", "Insufficient system storage, try again later")
     }
+    return isIncoming ? Reply(250, "2.1.0", "Ok") : entitled(command)
+  }
+
+  /// The sender must be the authenticated user himself (RFC 6109 §5.2; RFC 6409 §6.1).
+  private func entitled(_ command: MailCommand) -> Reply {
     // RFC 6109 §3.1.1: a null reverse path can never equal From, and a notice about it would have nowhere to go.
     if command.path.isEmpty { return Reply(553, "5.7.1", "The null sender cannot submit: certified mail has a sender") }
     guard let user = command.user ?? smtp.user else { return Reply(530, "5.7.0", "Authentication required") }
     guard ASCII.equal(user, command.path) else { return Reply(553, "5.7.1", "Sender address rejected: not owned by user") }
     guard shared.accounts.exists(command.path) else { return Reply(553, "5.7.1", "Sender address rejected: no such user here") }
     return Reply(250, "2.1.0", "Ok")
+  }
+
+  /// At the incoming point anybody in a domain of ours: whether he has a mailbox is told by a signed notice, not here (`pec-rules` 6.1).
+  private func recipient(_ command: RecipientCommand) -> Reply {
+    var path = command.path
+    if isIncoming {
+      if command.isBarePostmaster { path = "postmaster@\(shared.points.routing.ownDomains.first ?? shared.points.provider.mailDomain)" }
+      // One spelling for a mailbox, whatever quotes a peer puts around it.
+      path = MIMEStream.Mailbox.parsePath(path)?.address ?? path
+      let isOurs = shared.points.routing.route(for: path) == .mailbox || ASCII.equal(path, shared.points.provider.serviceAddress)
+      guard isOurs else { return Reply(550, "5.7.1", "Relay access denied: no mailbox of ours has this domain") }
+      if recipients.contains(where: { ASCII.equal($0, path) }) { return Reply(250, "2.1.5", "Ok") }
+    }
+    recipients.append(path)
+    return Reply(250, "2.1.5", "Ok")
   }
 
   private func beginBody(_ declaredBytes: Int?) {
@@ -338,14 +358,21 @@ final class SubmissionSession {
     }
     let facts = body.walker.finish()
     let content = body.intake.finish()
-    let arrival = Arrival(
-      submission: Submission(reversePath: sender, forwardPaths: recipients, facts: facts), instant: shared.now(),
-      sequence: shared.counters.nextSequence(), random: (Entropy.word(), Entropy.word()), directory: shared.index.snapshot)
-    let run = SubmissionRun(lane: lane, content: content) { [weak self] verdict in
+    let answer: (Verdict) -> Void = { [weak self] verdict in
       body.intake.forget()
       self?.answer(verdict)
     }
-    run.start(arrival)
+    if isIncoming {
+      IncomingRun(lane: lane, content: content, peer: peer, helo: smtp.heloName ?? "", answer: answer).start(
+        ExaminerJob(
+          facts: facts, content: content, reversePath: sender, forwardPaths: recipients, isOverTLS: connection.isSecure,
+          arrivedAt: shared.now().unixSeconds))
+    } else {
+      SubmissionRun(lane: lane, content: content, answer: answer).start(
+        Arrival(
+          submission: Submission(reversePath: sender, forwardPaths: recipients, facts: facts), instant: shared.now(),
+          sequence: shared.counters.nextSequence(), random: .drawn(), directory: shared.index.snapshot))
+    }
   }
 
   private func answer(_ verdict: Verdict) {

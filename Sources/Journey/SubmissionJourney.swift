@@ -2,22 +2,6 @@ import Limits
 import MIMEStream
 import PEC
 
-/// What the access point (punto di accesso) knows while it works: who we are, what is allowed, which way mail goes.
-public struct AccessPoint: Sendable {
-  public var composer: Composer
-  public var provider: ProviderIdentity
-  public var limits: Limits
-  public var routing: RoutingTable
-
-  /// An access point of this provider, with these bounds and ways.
-  public init(provider: ProviderIdentity, limits: Limits, routing: RoutingTable) {
-    composer = Composer(provider: provider)
-    self.provider = provider
-    self.limits = limits
-    self.routing = routing
-  }
-}
-
 /// A message as it came in, with the instant and the randomness of its transaction: the machine itself has neither clock nor dice.
 public struct Arrival: Sendable {
   public var submission: Submission
@@ -25,15 +9,12 @@ public struct Arrival: Sendable {
   public var instant: Instant
   /// Running number of the message in this process.
   public var sequence: UInt64
-  /// Fresh random bits: for the PEC id, and for boundaries nobody can foresee.
-  public var random: (UInt64, UInt64)
+  public var random: RandomBits
   /// The provider index at that instant.
   public var directory: ProviderDirectory
 
   /// A message that came in at this instant.
-  public init(
-    submission: Submission, instant: Instant, sequence: UInt64, random: (UInt64, UInt64), directory: ProviderDirectory
-  ) {
+  public init(submission: Submission, instant: Instant, sequence: UInt64, random: RandomBits, directory: ProviderDirectory) {
     self.submission = submission
     self.instant = instant
     self.sequence = sequence
@@ -67,14 +48,19 @@ public struct SubmissionJourney: Sendable {
   private struct Work: Sendable {
     var facts: TransactionFacts
     var faults: [FormalFault]
+    /// The notice; or acceptance, envelope, and the take-charge receipt where some recipients are our own.
     var drafts: [Draft]
+    /// Our own part as the recipients' provider (`pec-rules` 13.1).
+    var reception: ReceptionRecord?
+    var hasEightBit = false
+    var proofToken: String?
   }
 
-  private let point: AccessPoint
+  private let point: ProviderPoints
   private var state = State.expectingMessage
 
   /// A journey that has not begun.
-  public init(at point: AccessPoint) { self.point = point }
+  public init(at point: ProviderPoints) { self.point = point }
 
   /// Moves on and says what to do. An event that cannot happen in a state is our own fault and traps.
   public mutating func handle(_ event: Event) -> [Effect] {
@@ -117,81 +103,71 @@ public struct SubmissionJourney: Sendable {
   private func decide(_ arrival: Arrival) -> Work {
     let submission = arrival.submission
     let pecID = PECIdentifier.make(
-      node: point.provider.nodeName, instant: arrival.instant, sequence: arrival.sequence, random: arrival.random.0,
+      node: point.provider.nodeName, instant: arrival.instant, sequence: arrival.sequence, random: arrival.random.identifier,
       domain: point.provider.mailDomain)
     let facts = TransactionFacts(
       submission, pecID: pecID, instant: arrival.instant, directory: arrival.directory, limits: point.limits.message)
     let faults = FormalCheck.faults(of: submission, limits: point.limits.message)
-    if faults.isEmpty {
-      let receipt = point.composer.acceptance(facts, boundarySeed: arrival.random.1)
-      let envelope = point.composer.envelope(facts, original: submission.facts, boundarySeed: arrival.random.1 ^ 0x9E37_79B9_7F4A_7C15)
-      return Work(facts: facts, faults: [], drafts: [receipt, envelope])
+    guard faults.isEmpty else {
+      let notice = point.composer.nonAcceptance(facts, faults: faults, boundarySeed: arrival.random.boundary)
+      return Work(facts: facts, faults: faults, drafts: [notice])
     }
-    let notice = point.composer.nonAcceptance(facts, faults: faults, boundarySeed: arrival.random.1)
-    return Work(facts: facts, faults: faults, drafts: [notice])
+    let receipt = point.composer.acceptance(facts, boundarySeed: arrival.random.boundary)
+    let envelope = point.composer.envelope(facts, original: submission.facts, boundarySeed: arrival.random.boundary(1))
+    var work = Work(facts: facts, faults: [], drafts: [receipt, envelope])
+    work.hasEightBit = submission.facts.hasEightBit
+    let own = facts.recipients.map(\.address).filter { point.routing.route(for: $0) == .mailbox }
+    guard !own.isEmpty else { return work }
+    // We are their provider too: the same steps, without a network between (RFC 6109 §3.4).
+    work.drafts.append(
+      point.composer.takeCharge(
+        facts, reception: pecID, receptions: own, serviceMailbox: point.serviceMailbox, at: arrival.instant,
+        boundarySeed: arrival.random.boundary(2)))
+    work.proofToken = point.provesDeliveryByReport ? arrival.random.secretToken : nil
+    work.reception = ReceptionRecord(
+      id: pecID, instant: arrival.instant, kind: .envelope, facts: TransactionRecord(facts, accepted: true), recipients: own,
+      copyRecipients: PrimaryOrCopy.copyRecipients(
+        of: own, header: submission.facts.header, limit: point.limits.message.addresses),
+      provider: point.provider.name, fingerprint: "", original: envelope.originalRange)
+    return work
   }
 
   /// Rows and messages of one commit.
   private func plan(_ work: Work, _ signatures: [[UInt8]]) -> CommitPlan {
-    let facts = work.facts
     let accepted = work.faults.isEmpty
+    let record = TransactionRecord(work.facts, accepted: accepted)
     var messages: [OutgoingMessage] = []
     for (draft, signature) in zip(work.drafts, signatures) {
       let groups = point.routing.grouped(draft.recipients, atMost: point.limits.delivery.recipientsPerTransaction)
       let entries = groups.enumerated().map { index, group in
-        QueueEntry(
-          id: QueueEntry.identifier(of: draft.messageID, part: index), pecID: facts.pecID, messageID: draft.messageID,
-          kind: draft.kind, sender: draft.sender, recipients: group.addresses, route: group.route, content: [],
-          createdAt: facts.instant.unixSeconds, dueAt: facts.instant.unixSeconds)
+        let isReceived = draft.kind == .takeCharge || (draft.kind == .envelope && group.route == .mailbox)
+        var entry = QueueEntry(
+          draft, part: index, to: group, of: work.facts.pecID, reception: isReceived ? work.reception?.id : nil,
+          at: work.facts.instant, hasEightBit: draft.kind == .envelope && work.hasEightBit)
+        if draft.kind == .envelope, group.route == .mailbox { entry.proofToken = work.proofToken.map { "\($0)\(index)" } }
+        return entry
       }
-      messages.append(OutgoingMessage(draft: draft, signature: signature, entries: entries))
+      messages.append(
+        OutgoingMessage(draft: draft, signature: signature, entries: entries, matter: Matter(record, work.reception)))
     }
-    let record = TransactionRecord(facts, accepted: accepted)
     var changes: [LedgerChange] = [.transaction(record)]
+    func event(_ kind: EventKind, _ made: Int) -> EventRecord {
+      record.event(kind, at: work.facts.instant, by: point.provider.name, made: [work.drafts[made].messageID])
+    }
     if accepted {
-      changes.append(.event(record.event(.acceptance, at: facts.instant, by: point.provider.name, made: [work.drafts[0].messageID])))
-      changes.append(.event(record.event(.envelopeMade, at: facts.instant, by: point.provider.name, made: [work.drafts[1].messageID])))
+      changes += [.event(event(.acceptance, 0)), .event(event(.envelopeMade, 1))]
+      if let reception = work.reception {
+        changes += [
+          .reception(reception), .event(event(.takeCharge, 2)),
+          .progress(pecID: record.pecID, recipients: reception.recipients, to: .takenInCharge),
+        ]
+      }
     } else {
-      var event = record.event(.nonAcceptance, at: facts.instant, by: point.provider.name, made: [work.drafts[0].messageID])
+      var event = event(.nonAcceptance, 0)
       event.error = "altro"
       event.detail = work.faults.map { "\($0.code.rawValue): \($0.english)" }.joined(separator: "; ")
       changes.append(.event(event))
     }
-    return CommitPlan(transaction: record, changes: changes, messages: messages)
-  }
-}
-
-extension QueueEntry {
-  /// The name of the part-th entry of a message: stable, so that a replay names the same entries.
-  static func identifier(of messageID: String, part: Int) -> String {
-    let local = messageID.split(separator: "@").first.map(String.init) ?? messageID
-    return "\(local)-q\(part + 1)"
-  }
-}
-
-extension TransactionRecord {
-  /// The record of a transaction as it is kept.
-  init(_ facts: TransactionFacts, accepted: Bool) {
-    self.init(
-      pecID: facts.pecID, instant: facts.instant, sender: facts.sender, recipients: facts.recipients, replyTo: facts.replyTo,
-      subject: facts.subject, rawSubject: facts.rawSubject, clientMessageID: facts.clientMessageID, receiptType: facts.receiptType,
-      bytes: facts.bytes, accepted: accepted)
-  }
-
-  /// An event about one recipient. It names that one alone: the acceptance names them all, and a list in each of 500 rows would
-  /// make 250,000 of 500 recipients.
-  func event(_ kind: EventKind, about recipient: String, at instant: Instant, by provider: String, made relatedIDs: [String]) -> EventRecord
-  {
-    var event = event(kind, at: instant, by: provider, made: relatedIDs)
-    event.recipient = recipient
-    event.recipients = recipients.filter { $0.address == recipient }
-    return event
-  }
-
-  /// An event of this transaction.
-  func event(_ kind: EventKind, at instant: Instant, by provider: String, made relatedIDs: [String]) -> EventRecord {
-    EventRecord(
-      pecID: pecID, instant: instant, kind: kind, sender: sender, recipients: recipients, subject: subject,
-      clientMessageID: clientMessageID, relatedIDs: relatedIDs, provider: provider, bytes: bytes)
+    return CommitPlan(changes: changes, messages: messages)
   }
 }

@@ -1,0 +1,180 @@
+import EventLoop
+import Journey
+import Logging
+import Octets
+import PEC
+import Reception
+
+/// Performs the effects of one incoming message's journey: examination, signatures, the commit, the answer. It lives until the journey
+/// ends, whether the sending server is still there or not.
+final class IncomingRun {
+  private let lane: Lane
+  private let content: BodyContent
+  private let peer: String
+  private let helo: String
+  private let answer: (Verdict) -> Void
+  private var journey: IncomingJourney
+  private var claim: String?
+  private var waits = 0
+  private var timer: LoopTimer?
+
+  init(lane: Lane, content: BodyContent, peer: String, helo: String, answer: @escaping (Verdict) -> Void) {
+    self.lane = lane
+    self.content = content
+    self.peer = peer
+    self.helo = helo
+    self.answer = answer
+    journey = IncomingJourney(at: lane.shared.points)
+  }
+
+  func start(_ job: ExaminerJob) {
+    let instant = lane.shared.now()
+    let address = lane.returnAddress { [self] completion in
+      switch completion {
+      case .examined(let examination): examined(examination, at: instant)
+      case .failed(let reason): giveUp("it could not be examined: \(reason)")
+      default: preconditionFailure("an examiner's answer of another kind")
+      }
+    }
+    lane.shared.examiner.examine(job, address)
+  }
+
+  /// The same envelope is being taken on another connection (an envelope may come in several transactions at once): a moment later
+  /// it is durable, and this one is judged beside it.
+  private func wait(for examination: Examination) {
+    guard waits < 8 else {
+      return perform([
+        .reply(Verdict(code: 451, enhanced: "4.3.2", text: "The same message is being taken at this moment, try again later")),
+        .releaseOriginal, .finished,
+      ])
+    }
+    waits += 1
+    let message = examination.message
+    let job = ExaminerJob(
+      facts: message.facts, content: content, reversePath: message.reversePath, forwardPaths: message.forwardPaths,
+      isOverTLS: message.isOverTLS, arrivedAt: lane.shared.now().unixSeconds)
+    timer = lane.loop.timer(after: UInt64(20 << waits), repeat: 0) { [self] in
+      timer = nil
+      start(job)
+    }
+  }
+
+  private func giveUp(_ reason: String) {
+    lane.shared.logger.error("an incoming message was answered 451, \(reason)", metadata: ["peer": "\(peer)"])
+    perform([.reply(Verdict(code: 451, enhanced: "4.3.0", text: "Message not taken, try again later")), .releaseOriginal, .finished])
+  }
+
+  private func examined(_ examination: Examination, at instant: Instant) {
+    if examination.isBusy { return wait(for: examination) }
+    claim = examination.claim
+    if let report = examination.report, lane.shared.mayReport(peer) {
+      return pass(report, of: examination, at: instant)
+    }
+    judge(examination, at: instant)
+  }
+
+  /// A report may be the proof of a delivery that some lane waits for.
+  private func pass(_ report: ReceivedDeliveryReport, of examination: Examination, at instant: Instant) {
+    let address = lane.returnAddress { [self] completion in
+      switch completion {
+      case .mailbox(let fates) where fates.isEmpty: judge(examination, at: instant)
+      case .mailbox:
+        perform([.reply(Verdict(code: 250, enhanced: "2.0.0", text: "Ok: the report is noted")), .releaseOriginal, .finished])
+      default: giveUp("a delivery report could not be noted")
+      }
+    }
+    lane.shared.tell(report) { entries in
+      if entries.contains(Deliveries.unsettled) {
+        address.send(.failed("not durable"))
+      } else {
+        address.send(.mailbox(entries.map { RecipientFate(recipient: $0, outcome: .later("")) }))
+      }
+    }
+  }
+
+  private func judge(_ examination: Examination, at instant: Instant) {
+    let shared = lane.shared
+    let unknown = examination.message.forwardPaths.filter { shared.mailboxIsUnknown($0) }
+    perform(
+      journey.handle(
+        .examined(
+          IncomingArrival(
+            message: examination.message, instant: instant, sequence: shared.counters.nextSequence(), random: .drawn(),
+            directory: shared.index.snapshot, peer: peer, helo: helo, progress: examination.progress, transaction: examination.transaction,
+            unknownMailboxes: Set(unknown.map(ASCII.lowercased))))))
+  }
+
+  private func perform(_ effects: [Effect]) {
+    for effect in effects {
+      switch effect {
+      case .sign(let drafts, let instant):
+        lane.sign(drafts, at: instant, original: content) { [self] result in
+          switch result {
+          case .success(let signatures): perform(journey.handle(.signed(signatures)))
+          case .failure(let failure):
+            lane.shared.logger.error("an incoming message was answered 451, it could not be signed for: \(failure.reason)")
+            perform(journey.handle(.signingFailed(failure.reason)))
+          }
+        }
+      case .commit(let plan):
+        let address = lane.returnAddress { [self] completion in committed(completion) }
+        lane.shared.committer.perform(.commit(plan, content, address))
+      case .reply(let verdict):
+        log(verdict)
+        answer(verdict)
+      case .releaseOriginal:
+        let ranges = content.storedRanges
+        if !ranges.isEmpty { lane.shared.committer.perform(.release(ranges)) }
+      case .finished:
+        lane.shared.examiner.release(claim)
+        claim = nil
+      }
+    }
+  }
+
+  private func committed(_ completion: Completion) {
+    switch completion {
+    case .committed(let deliveries):
+      perform(journey.handle(.committed))
+      lane.deliveries.dispatch(deliveries)
+    case .failed(let reason):
+      lane.shared.logger.error("an incoming message was answered 451, it could not be stored: \(reason)")
+      perform(journey.handle(.commitFailed(reason)))
+    default: preconditionFailure("a commit's answer of another kind")
+    }
+  }
+
+  private func log(_ verdict: Verdict) {
+    guard let judgement = journey.judgement else { return }
+    var metadata: Logger.Metadata = [
+      "peer": "\(peer)", "reply": "\(verdict.code) \(verdict.enhanced) \(verdict.text)",
+      "to": "\((judgement.recipients + judgement.strangers + judgement.duplicates).joined(separator: " "))",
+    ]
+    let word: String
+    switch judgement.treatment {
+    case .envelope(let data, let record): word = note("envelope", data, record, &metadata)
+    case .notification(let data, let record), .serviceNotice(let data, let record): word = note(data.type.rawValue, data, record, &metadata)
+    case .anomaly(let record):
+      word = "anomaly"
+      metadata["provider"] = "\(record.providerName)"
+    case .ordinary(let isForged): word = isForged ? "forged mail" : "ordinary mail"
+    }
+    let reasons = judgement.reasons.map(\.english) + judgement.remarks
+    if !reasons.isEmpty { metadata["because"] = "\(reasons.joined(separator: "; "))" }
+    if !judgement.duplicates.isEmpty { metadata["duplicates"] = "\(judgement.duplicates.count)" }
+    lane.shared.logger.info("\(word)", metadata: metadata)
+  }
+
+  private func note(_ word: String, _ data: CertificationData, _ record: ProviderRecord, _ metadata: inout Logger.Metadata) -> String {
+    metadata["id"] = "\(data.pecID)"
+    metadata["provider"] = "\(record.providerName)"
+    return word
+  }
+}
+
+extension RandomBits {
+  /// Bits of the system's source.
+  static func drawn() -> RandomBits {
+    RandomBits(identifier: Entropy.word(), boundary: Entropy.word(), secret: (Entropy.word(), Entropy.word()))
+  }
+}

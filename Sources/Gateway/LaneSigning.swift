@@ -1,0 +1,46 @@
+import Octets
+import PEC
+import Spool
+
+/// Why signatures could not be made.
+struct SigningFailure: Error {
+  var reason: String
+}
+
+extension Lane {
+  /// Has these drafts signed by the pool; `then` is called once, on this lane, with the signatures in order.
+  func sign(_ drafts: [Draft], at instant: Instant, original: BodyContent, then: @escaping (Result<[[UInt8]], SigningFailure>) -> Void) {
+    var signatures = [[UInt8]](repeating: [], count: drafts.count)
+    var missing = drafts.count
+    var failure: SigningFailure?
+    for (index, draft) in drafts.enumerated() {
+      let content: [Chunk]
+      do { content = try octets(of: draft.signed, original: original) } catch {
+        then(.failure(SigningFailure(reason: "\(error)")))
+        return
+      }
+      let address = returnAddress { completion in
+        switch completion {
+        case .signature(let der): signatures[index] = der
+        case .failed(let reason): failure = SigningFailure(reason: reason)
+        default: preconditionFailure("a signature's answer of another kind")
+        }
+        missing -= 1
+        if missing == 0 { then(failure.map { .failure($0) } ?? .success(signatures)) }
+      }
+      shared.sign(content, at: instant, address)
+    }
+  }
+
+  /// The octets of fragments, pointing into the body where they can.
+  private func octets(of fragments: [Fragment], original: BodyContent) throws -> [Chunk] {
+    var chunks: [Chunk] = []
+    for fragment in fragments {
+      switch fragment {
+      case .composed(let bytes): chunks.append(Chunk(bytes))
+      case .original(let range): chunks += try original.chunks(in: range, spool: shared.spool)
+      }
+    }
+    return chunks
+  }
+}

@@ -1,0 +1,142 @@
+import Configuration
+import FoundationEssentials
+import Logging
+import Octets
+import PEC
+import Reception
+import Signing
+import Synchronization
+import WebFetch
+
+/// What signatures of other providers are judged by: authorities, and revocation lists that are refreshed while we run.
+final class TrustStore: Sendable {
+  private let settings: TrustSettings
+  private let anchors: TrustAnchors
+  private let lists = RevocationLists()
+  private let cache: String
+  private let logger: Logger
+  /// The judge; it looks at lists as they are at the time.
+  let judge: SignatureJudge
+
+  /// Reads the authorities, and the lists that are at hand: files, and what was fetched before.
+  /// - Parameter cache: folder of fetched lists.
+  init(_ settings: TrustSettings, cache: String, logger: Logger) throws {
+    self.settings = settings
+    self.cache = cache
+    self.logger = logger
+    anchors = try TrustAnchors(paths: settings.authorities)
+    judge = SignatureJudge(anchors: anchors, lists: lists)
+    try FileManager.default.createDirectory(atPath: cache, withIntermediateDirectories: true)
+    for source in settings.revocationLists {
+      if TrustSettings.isAddress(source) {
+        load(file: cachePath(source), named: source, isCopy: true)
+      } else {
+        load(file: source, named: source)
+      }
+    }
+  }
+
+  /// Reads lists again: files, and by HTTP what the settings name. Blocks while it fetches. Returns lines for people.
+  func refresh(directory: ProviderDirectory, now: Int64) -> [String] {
+    var lines: [String] = []
+    for source in sources(directory) {
+      if TrustSettings.isAddress(source) { lines += fetch(source) } else { lines += load(file: source, named: source) }
+    }
+    let stale = lists.staleLines(at: now)
+    for line in stale { logger.warning("revocation: \(line)") }
+    return lines + stale
+  }
+
+  /// What the settings name, and the distribution points of the index's certificates where that is wished.
+  private func sources(_ directory: ProviderDirectory) -> [String] {
+    var sources = settings.revocationLists
+    guard settings.usesDistributionPoints else { return sources }
+    for certificate in directory.records.flatMap(\.certificates) {
+      guard let facts = CertificateFacts(der: certificate) else { continue }
+      for url in facts.revocationListURLs where TrustSettings.isAddress(url) && !sources.contains(url) && sources.count < 200 {
+        sources.append(url)
+      }
+    }
+    return sources
+  }
+
+  private func cachePath(_ source: String) -> String {
+    "\(cache)/\(Hex.encode(ContentDigest.sha256([Chunk(source)]).prefix(16))).crl"
+  }
+
+  private func fetch(_ url: String) -> [String] {
+    do {
+      let response = try WebFetch.get(WebRequest(url: url, maximumBytes: 64 << 20, timeoutSeconds: 60))
+      let lines = try lists.load(response.body, named: url, anchors: anchors)
+      // The copy is for the next start without a network; it is verified again when it is read.
+      try Data(response.body).write(to: URL(filePath: cachePath(url)), options: .atomic)
+      return note(lines)
+    } catch {
+      logger.warning("revocation list not refreshed: \(url): \(error)")
+      return ["\(url): \(error)"]
+    }
+  }
+
+  @discardableResult
+  private func load(file: String, named source: String, isCopy: Bool = false) -> [String] {
+    guard let octets = FileManager.default.contents(atPath: file) else {
+      if isCopy { return [] }
+      logger.warning("revocation list not read: \(source): no such file, or not readable")
+      return ["\(source): cannot be read"]
+    }
+    do { return note(try lists.load([UInt8](octets), named: source, anchors: anchors)) } catch {
+      logger.warning("revocation list not loaded: \(source): \(error)")
+      return ["\(source): \(error)"]
+    }
+  }
+
+  private func note(_ lines: [String]) -> [String] {
+    for line in lines { logger.info("revocation list: \(line)") }
+    return lines
+  }
+}
+
+extension SignatureFindings {
+  /// What is judged of a verdict.
+  init(_ verdict: SignatureVerdict) {
+    let signer = verdict.signer
+    let path: Path =
+      switch verdict.chain {
+      case .notChecked: .notChecked
+      case .good: .good
+      case .bad(let reason, let certificate): .bad("\(reason) (\(certificate))")
+      }
+    let revocation: Revocation =
+      switch verdict.revocation {
+      case .notChecked: .unknown("no revocation list was looked at")
+      case .good: .good
+      case .revoked(let at, _): .revoked(atUnixSeconds: at)
+      case .noList(let issuer): .unknown("there is no revocation list of \(issuer)")
+      case .stale(let issuer, _): .unknown("the revocation list of \(issuer) is out of date")
+      }
+    self.init(
+      mathematics: Mathematics(verdict), certificate: signer?.der ?? [], sha1: signer?.sha1Fingerprint ?? "",
+      mailAddresses: signer?.mailAddresses ?? [], notBefore: signer?.notBefore ?? 0, notAfter: signer?.notAfter ?? 0, path: path,
+      revocation: revocation, signingTime: verdict.signingTime, fingerprint: verdict.fingerprint ?? "")
+  }
+}
+
+extension SignatureFindings.Mathematics {
+  init(_ verdict: SignatureVerdict) {
+    switch verdict.mathematics {
+    case .good: self = .good
+    case .bad(.contentChanged):
+      self = .bad(
+        Reason(
+          english: "the message was changed after it was signed",
+          italian: "la firma digitale del messaggio non risulta attendibile: il messaggio è stato modificato dopo la firma"))
+    case .bad:
+      self = .bad(Reason(english: "the signature does not hold", italian: "la firma digitale del messaggio non risulta attendibile"))
+    case .refused(let refusal):
+      self = .bad(
+        Reason(
+          english: "the signature cannot be judged: \(refusal.words)",
+          italian: "la firma digitale del messaggio non risulta attendibile: formato non ammesso"))
+    }
+  }
+}

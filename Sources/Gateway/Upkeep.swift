@@ -1,0 +1,123 @@
+import Configuration
+import LDAPSearch
+import Logging
+import PEC
+import ProviderIndex
+import Synchronization
+import Threading
+import WebFetch
+
+/// What is looked after while the gateway runs: the provider index and the revocation lists, fetched on their schedules.
+final class Upkeep: Sendable {
+  private enum Request: Sendable {
+    case index(allowsLosses: Bool, @Sendable (String, Bool) -> Void)
+    case everything
+  }
+
+  private let settings: IndexSettings
+  private let index: ProviderIndex
+  private let trust: TrustStore
+  private let logger: Logger
+  private let listMinutes: Int
+  private let requests = Handoff<Request>()
+  private let thread = Mutex<WorkerThread?>(nil)
+
+  init(index settings: IndexSettings, trust trustSettings: TrustSettings, _ index: ProviderIndex, _ trust: TrustStore, logger: Logger) {
+    self.settings = settings
+    self.index = index
+    self.trust = trust
+    self.logger = logger
+    listMinutes = max(1, trustSettings.refreshMinutes)
+    thread.withLock { $0 = WorkerThread(name: "upkeep") { [self] in work() } }
+  }
+
+  /// Fetches the index now; `then` is told what came of it, and whether it holds.
+  func fetchIndex(allowsLosses: Bool, then: @escaping @Sendable (String, Bool) -> Void) {
+    if !requests.send(.index(allowsLosses: allowsLosses, then)) { then("the gateway is stopping", false) }
+  }
+
+  /// Reads lists and index again, soon.
+  func refresh() { requests.send(.everything) }
+
+  func finish() {
+    requests.close()
+    thread.withLock { $0.take() }?.join()
+  }
+
+  private func work() {
+    var nextLists: Int64 = 0
+    var nextIndex: Int64 = settings.fetch == nil ? .max : 0
+    while true {
+      let now = Clock.now().unixSeconds
+      if now >= nextLists {
+        _ = trust.refresh(directory: index.snapshot, now: now)
+        nextLists = now + Int64(listMinutes) * 60
+      }
+      if now >= nextIndex, let fetch = settings.fetch {
+        let isLoaded = fetched(allowsLosses: false).isLoaded
+        // What could not be had is tried again sooner than the schedule says: the index is to be refreshed daily at the least.
+        nextIndex = now + Int64(isLoaded ? fetch.everyMinutes : min(fetch.everyMinutes, 30)) * 60
+      }
+      if requests.count == 0 { requests.wait(forSeconds: Int(max(1, min(3600, min(nextLists, nextIndex) - Clock.now().unixSeconds)))) }
+      if requests.isClosed { return }
+      guard requests.count > 0, let asked = requests.take() else { continue }
+      for request in asked {
+        switch request {
+        case .index(let allowsLosses, let then):
+          let report = fetched(allowsLosses: allowsLosses)
+          then(report.lines.joined(separator: "\n"), report.isLoaded)
+        case .everything: nextLists = 0
+        }
+      }
+    }
+  }
+
+  private func fetched(allowsLosses: Bool) -> (isLoaded: Bool, lines: [String]) {
+    let outcome = IndexFetch.fetch(settings, into: index, allowsLosses: allowsLosses)
+    for line in outcome.lines { logger.log(level: outcome.isLoaded ? .info : .warning, "provider index: \(line)") }
+    return outcome
+  }
+}
+
+/// Gets the provider index from where the configuration says (RFC 6109 §4.5): for the running gateway and for the operator's command.
+public enum IndexFetch {
+  /// Fetches and, when all is well with it, lets it hold. Blocks. Returns lines for people.
+  public static func fetch(
+    _ settings: IndexSettings, into index: ProviderIndex, allowsLosses: Bool
+  ) -> (isLoaded: Bool, lines: [String]) {
+    guard let fetch = settings.fetch else { return (false, ["the configuration names no place to fetch the provider index from"]) }
+    do {
+      let report: IndexReport
+      if fetch.usesLDAP {
+        report = index.accept(try search(fetch), from: fetch.url, allowingLosses: allowsLosses)
+      } else {
+        let response = try WebFetch.get(
+          WebRequest(
+            url: fetch.url, caFile: fetch.caFile, clientCertificate: fetch.certificate, clientKey: fetch.key,
+            maximumBytes: ProviderIndex.maximumBytes, timeoutSeconds: 120))
+        report = index.accept(response.body, from: fetch.url, allowingLosses: allowsLosses)
+      }
+      return (report.isLoaded, report.lines)
+    } catch {
+      return (false, ["not fetched from \(fetch.url): \(error); the one in memory stays"])
+    }
+  }
+
+  private static func password(_ fetch: IndexFetchSettings) throws -> String? {
+    guard let user = fetch.bindDN, let file = fetch.passwordFile else { return nil }
+    return try RouteCredentials(user: user, passwordFile: file).password()
+  }
+
+  /// What a directory server has, as the LDIF file it stands for.
+  private static func search(_ fetch: IndexFetchSettings) throws -> [UInt8] {
+    let entries = try LDAPSearch.entries(
+      LDAPRequest(
+        url: fetch.url, caFile: fetch.caFile, startTLS: fetch.startTLS, bindDN: fetch.bindDN, password: try password(fetch),
+        timeoutSeconds: 60, maximumEntries: 100_000))
+    var writer = LDIFWriter()
+    for entry in entries {
+      writer.record(dn: entry.dn, attributes: entry.attributes.map { (name: $0.name, values: $0.values) })
+    }
+    return writer.octets
+  }
+}

@@ -1,0 +1,122 @@
+import Limits
+import MIMEStream
+import Octets
+import PEC
+import Reception
+
+/// A message that came in at the incoming point, examined, with everything its machine may not find out by itself.
+public struct IncomingArrival: Sendable {
+  /// The message and what the verifier found.
+  public var message: ReceivedMessage
+  public var instant: Instant
+  /// Running number of the message in this process.
+  public var sequence: UInt64
+  public var random: RandomBits
+  /// The provider index at that instant.
+  public var directory: ProviderDirectory
+  /// Address of the sending server.
+  public var peer: String
+  /// How it called itself.
+  public var helo: String
+  /// How far our own transaction of the message's PEC id has come, by recipient in lower case; empty when there is none.
+  public var progress: [String: RecipientEnd?]
+  /// Our own transaction of the message's PEC id; nil when there is none.
+  public var transaction: TransactionRecord?
+  /// Recipients, in lower case, of whom it is certain that they have no mailbox here.
+  public var unknownMailboxes: Set<String>
+
+  /// A message that came in at this instant.
+  public init(
+    message: ReceivedMessage, instant: Instant, sequence: UInt64, random: RandomBits, directory: ProviderDirectory, peer: String,
+    helo: String, progress: [String: RecipientEnd?] = [:], transaction: TransactionRecord? = nil, unknownMailboxes: Set<String> = []
+  ) {
+    self.transaction = transaction
+    self.message = message
+    self.instant = instant
+    self.sequence = sequence
+    self.random = random
+    self.directory = directory
+    self.peer = peer
+    self.helo = helo
+    self.progress = progress
+    self.unknownMailboxes = unknownMailboxes
+  }
+}
+
+/// The life of a message at the incoming point, from its last octet to the 250: judged, signed for, committed, answered.
+///
+/// RFC 6109 §2.2.2, §3.2; the decision table of `pec-rules` 6.3. The take-charge receipt and the message's own queue entries become
+/// durable in one commit, and only then is the sending server answered.
+public struct IncomingJourney: Sendable {
+  /// What happened.
+  public enum Event: Sendable {
+    case examined(IncomingArrival)
+    case signed([[UInt8]])
+    case signingFailed(String)
+    case committed
+    case commitFailed(String)
+  }
+
+  private enum State: Sendable {
+    case expectingMessage
+    case signing(IncomingWork)
+    case committing(Verdict)
+    case done
+  }
+
+  private let point: ProviderPoints
+  private var state = State.expectingMessage
+  /// What the message was taken for, once it was examined.
+  public private(set) var judgement: Judgement?
+
+  /// A journey that has not begun.
+  public init(at point: ProviderPoints) { self.point = point }
+
+  /// Moves on and says what to do. An event that cannot happen in a state is our own fault and traps.
+  public mutating func handle(_ event: Event) -> [Effect] {
+    switch (state, event) {
+    case (.expectingMessage, .examined(let arrival)):
+      let work = decide(arrival)
+      if work.isNothing { return end(work.verdict) }
+      if work.drafts.isEmpty {
+        state = .committing(work.verdict)
+        return [.commit(work.plan([]))]
+      }
+      state = .signing(work)
+      return [.sign(work.drafts.map(\.draft), at: arrival.instant)]
+    case (.signing(let work), .signed(let signatures)):
+      precondition(signatures.count == work.drafts.count, "as many signatures as drafts")
+      state = .committing(work.verdict)
+      return [.commit(work.plan(signatures))]
+    case (.committing(let verdict), .committed): return end(verdict)
+    case (.signing, .signingFailed), (.committing, .commitFailed):
+      // Nothing is durable, so nothing was promised: the sending server keeps the message and tries again.
+      return end(Verdict(code: 451, enhanced: "4.3.0", text: "Message not taken, try again later"))
+    case (.expectingMessage, .signed), (.expectingMessage, .signingFailed), (.expectingMessage, .committed),
+      (.expectingMessage, .commitFailed), (.signing, .examined), (.signing, .committed), (.signing, .commitFailed),
+      (.committing, .examined), (.committing, .signed), (.committing, .signingFailed),
+      (.done, .examined), (.done, .signed), (.done, .signingFailed), (.done, .committed), (.done, .commitFailed):
+      preconditionFailure("an incoming message's journey was told \(event) in the wrong state")
+    }
+  }
+
+  private mutating func end(_ verdict: Verdict) -> [Effect] {
+    state = .done
+    return [.reply(verdict), .releaseOriginal, .finished]
+  }
+
+  private mutating func decide(_ arrival: IncomingArrival) -> IncomingWork {
+    let check = IncomingCheck(
+      directory: arrival.directory, ownDomains: point.routing.ownDomains, serviceMailbox: point.serviceMailbox,
+      serviceAddress: point.provider.serviceAddress, limits: point.limits.message)
+    let judgement = check.judge(arrival.message, at: arrival.instant)
+    self.judgement = judgement
+    var work = IncomingWork(arrival, judgement, at: point)
+    if MailLoop.isLooping(arrival.message.facts.header) {
+      work.verdict = Verdict(code: 554, enhanced: "5.4.6", text: "Too many hops: this message goes in a circle")
+      return work
+    }
+    work.decide()
+    return work
+  }
+}

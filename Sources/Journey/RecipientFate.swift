@@ -1,0 +1,31 @@
+import PEC
+
+/// What became of one recipient in one attempt.
+public struct RecipientFate: Sendable, Equatable {
+  /// The possible ends of an attempt.
+  public enum Outcome: Sendable, Equatable {
+    /// The next hop answered 2xx, or the mailbox holds the message.
+    case delivered(String)
+    /// Not now: 4xx, no connection, silence. The text says why.
+    case later(String)
+    /// Never: 5xx, no such mailbox, the operator's word. The text is what was heard.
+    case failed(DeliveryFailure, text: String)
+  }
+
+  public var recipient: String
+  public var outcome: Outcome
+
+  /// True when there is nothing to try again.
+  public var isFinal: Bool {
+    switch outcome {
+    case .delivered, .failed: true
+    case .later: false
+    }
+  }
+
+  /// Says what became of a recipient.
+  public init(recipient: String, outcome: Outcome) {
+    self.recipient = recipient
+    self.outcome = outcome
+  }
+}

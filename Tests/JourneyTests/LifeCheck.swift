@@ -1,0 +1,92 @@
+import MIMEStream
+import Octets
+import PEC
+import Testing
+
+@testable import Journey
+
+/// What must hold at the end of a simulated life.
+struct LifeCheck {
+  let life: SimulatedLife
+  let seed: UInt64
+  /// Everything in the mailboxes of a provider, read: kind and certification data by mailbox.
+  private var found: [[(mailbox: String, copies: Int, nature: PECMessage.Nature, data: CertificationData?)]] = []
+
+  init(_ life: SimulatedLife, seed: UInt64) {
+    self.life = life
+    self.seed = seed
+    found = life.providers.map { provider in
+      provider.mailboxes.map { key, stored in
+        let facts = MessageWalker.facts(of: stored.octets, limits: provider.points.limits.message)
+        let claim = PECMessage(facts)
+        let data = claim.certificationPart.flatMap { part in
+          try? CertificationData.read(
+            xml: TransferDecoder.decode(Array(stored.octets[part.bodyRange]), encoding: part.transferEncoding))
+        }
+        return (String(key.split(separator: " ")[1]), stored.copies, claim.nature, data)
+      }
+    }
+  }
+
+  func check() {
+    for client in life.clients {
+      #expect(client.answered.count == 1, "seed \(seed): a client was answered \(client.answered.count) times")
+      guard let id = client.answered.first, let transaction = life.providers[client.provider].disk.transactions[id] else {
+        Issue.record("seed \(seed): a 250 without a transaction")
+        continue
+      }
+      #expect(transaction.accepted == client.isSound, "seed \(seed): \(id) was judged wrongly")
+    }
+    for (index, provider) in life.providers.enumerated() {
+      for transaction in provider.disk.transactions.values { check(transaction, of: index) }
+    }
+    // Nothing that was refused ever left.
+    for id in life.world.taken.keys {
+      let pecID = String(id.split(separator: " ")[0])
+      let isAccepted = life.providers.contains { $0.disk.transactions[pecID]?.accepted == true }
+      #expect(isAccepted, "seed \(seed): \(id) left without an acceptance")
+    }
+  }
+
+  private func count(
+    _ provider: Int, _ mailbox: String, _ transaction: TransactionRecord, where fits: (PECMessage.Nature, CertificationData) -> Bool
+  ) -> Int {
+    found[provider].filter { $0.mailbox == mailbox && $0.data?.pecID == transaction.pecID && fits($0.nature, $0.data!) }.count
+  }
+
+  private func check(_ transaction: TransactionRecord, of index: Int) {
+    let id = transaction.pecID
+    let receipts = count(index, transaction.sender, transaction) { nature, _ in
+      nature == .notification(transaction.accepted ? .acceptance : .nonAcceptance)
+    }
+    // The receipt of every transaction, answered or cut short after its commit, reaches the sender exactly once.
+    #expect(receipts == 1, "seed \(seed): \(id) has \(receipts) receipts")
+    guard transaction.accepted else { return }
+    for recipient in transaction.recipients { check(recipient, transaction, of: index) }
+  }
+
+  private func check(_ recipient: Recipient, _ transaction: TransactionRecord, of index: Int) {
+    let address = recipient.address
+    let key = "seed \(seed): \(transaction.pecID) \(address)"
+    let delivered = count(index, transaction.sender, transaction) { $0 == .notification(.delivery) && $1.delivery == address }
+    let failed = count(index, transaction.sender, transaction) { $0 == .notification(.deliveryError) && $1.delivery == address }
+    let isHopeless = address.hasPrefix("nessuno@")
+    guard recipient.recipientClass == .certified else {
+      let taken = life.world.taken["\(transaction.pecID) \(address)"] ?? 0
+      #expect(isHopeless ? failed == 1 && taken == 0 : failed == 0 && taken > 0, "\(key): \(taken) taken, \(failed) notices")
+      #expect(delivered == 0, "\(key): a delivery receipt for an ordinary recipient")
+      return
+    }
+    #expect(delivered == (isHopeless ? 0 : 1) && failed == (isHopeless ? 1 : 0), "\(key): \(delivered) receipts, \(failed) notices")
+    let there = address.hasSuffix("@pec.alfa.test") ? 0 : 1
+    let serviceMailbox = life.providers[index].points.serviceMailbox
+    let charged = count(index, serviceMailbox, transaction) { $0 == .notification(.takeCharge) && $1.receptions.contains(address) }
+    #expect(charged == 1, "\(key): named in \(charged) take-charge receipts")
+    let copies = found[there].filter { $0.mailbox == address && $0.nature == .envelope && $0.data?.pecID == transaction.pecID }
+    #expect(copies.count == (isHopeless ? 0 : 1), "\(key): \(copies.count) envelopes in the mailbox")
+    // A server that takes messages by SMTP and dies before we remember its answer gets them again; a Maildir does not.
+    if there == 0 { #expect(copies.allSatisfy { $0.copies == 1 }, "\(key): stored twice") }
+    let end = life.providers[index].disk.progress["\(transaction.pecID) \(address)"]
+    #expect(end == (isHopeless ? .failed : .delivered), "\(key): the ledger says \(end.map(\.rawValue) ?? "nothing")")
+  }
+}
