@@ -13,7 +13,7 @@ from interop.lab import ALDO, ANNA, PASSWORDS
 from interop.wire import Wire, client_context
 
 #: Both an address of a certified domain and an ordinary one.
-MIXED = ["ufficio@pec.beta.test", "giulia@posta.example.test"]
+MIXED = ["ufficio@pec.gamma.test", "giulia@posta.example.test"]
 
 
 class Announcements(InteropTest):

@@ -10,7 +10,7 @@ from interop.lab import ANNA, Gateway
 from interop.sink import Sink
 from test_postfix import NextHop
 
-GOOD, BAD = "due@pec.beta.test", "nessuno@pec.beta.test"
+GOOD, BAD = "due@pec.gamma.test", "nessuno@pec.gamma.test"
 
 
 class Breaks(NextHop):

@@ -137,7 +137,7 @@ class Formal(InteropTest):
                 self.refuse(letter(f"{DATE}\nFrom: {author}\nTo: {GIULIA}\nSubject: prova"), ["F4"])
 
     def test_f5_recipients(self):
-        others = ["marco@posta.example.test", "ufficio@pec.beta.test"]
+        others = ["marco@posta.example.test", "ufficio@pec.gamma.test"]
         self.refuse(letter(f"{DATE}\nFrom: {ANNA}\nTo: {GIULIA}\nSubject: prova", recipients=[GIULIA, *others]), ["F5"], f5=others)
         sent = letter(
             f"{DATE}\nFrom: {ANNA}\nTo: {GIULIA}\nReply-To: x@posta.example.test\nSubject: prova", recipients=["x@posta.example.test"]
@@ -249,7 +249,7 @@ class Lists(InteropTest):
     """Recipient lists of 1, 50 and 500, certified and ordinary mixed."""
 
     def send(self, count: int) -> None:
-        domains = ["pec.beta.test", "posta.example.test", "PEC.Beta.TEST", "altra.example.test"]
+        domains = ["pec.gamma.test", "posta.example.test", "PEC.Gamma.TEST", "altra.example.test"]
         mark = os.urandom(3).hex()
         recipients = [f"n{number:03}-{mark}@{domains[number % 4]}" for number in range(count)]
         if count > 1:

@@ -66,7 +66,7 @@ class Submission(InteropTest):
     def test_relay_to_the_trusted_listener(self):
         """User = MAIL FROM: an ordinary relayhost is enough."""
         postfix = self.postfix("relay", {"relayhost": f"[127.0.0.1]:{self.lab.ports.trusted}"})
-        sent = compose.simple("Da Postfix", ["ufficio@pec.beta.test", GIULIA], body=b"Riga\r\n.\r\n..due\r\nfine\r\n")
+        sent = compose.simple("Da Postfix", ["ufficio@pec.gamma.test", GIULIA], body=b"Riga\r\n.\r\n..due\r\nfine\r\n")
         into(postfix, sent)
         as_sent = self.through(postfix, sent, self.lab)
         self.assertTrue(as_sent.octets.endswith(b"Riga\r\n.\r\n..due\r\nfine\r\n"))
@@ -204,7 +204,7 @@ class XClient(InteropTest):
             master.write("ceralacca unix - n n - 4 pipe\n  " + command.format(script=script, port=self.port) + "\n")
         postfix.start()
         try:
-            sent = compose.simple("Da Postfix con XCLIENT", ["uno@posta.example.test", "due@pec.beta.test"], body=b"Corpo\r\n..\r\n")
+            sent = compose.simple("Da Postfix con XCLIENT", ["uno@posta.example.test", "due@pec.gamma.test"], body=b"Corpo\r\n..\r\n")
             into(postfix, sent, login=ANNA)
             got = compose.receipt(self.gateway.mailbox(ANNA), sent)
             carried = self.envelope_of(sent)
@@ -239,13 +239,13 @@ class NextHop(InteropTest):
     def test_postfix_takes_the_envelopes(self):
         """…delivers them into a folder with LF line ends and fields of its own before them; the signature holds all the same."""
         self.need(*TOOLS)
-        postfix = Postfix("hop", {"virtual_mailbox_domains": "posta.example.test, pec.beta.test"}).start()
+        postfix = Postfix("hop", {"virtual_mailbox_domains": "posta.example.test, pec.gamma.test"}).start()
         self.addCleanup(postfix.stop)
         gateway = self.gateway(postfix.port)
         sents = [
             compose.simple(
                 "Al prossimo",
-                ["giulia@posta.example.test", "ufficio@pec.beta.test"],
+                ["giulia@posta.example.test", "ufficio@pec.gamma.test"],
                 body=b".\r\n..\r\n" + b"z" * 998 + b"\r\nFrom qui\r\n",
             )
         ]
@@ -326,15 +326,15 @@ class NextHop(InteropTest):
         sink = Sink(lambda stage, argument: "550 5.1.1 No such user" if stage == "RCPT" and argument.startswith("nessuno") else None)
         self.addCleanup(sink.stop)
         gateway = self.gateway(sink.port)
-        nobody = "nessuno@pec.beta.test"
-        sent = compose.simple("A tre", ["uno@posta.example.test", nobody, "due@pec.beta.test"])
+        nobody = "nessuno@pec.gamma.test"
+        sent = compose.simple("A tre", ["uno@posta.example.test", nobody, "due@pec.gamma.test"])
         self.submit(gateway, [sent])
         notice = compose.receipt(gateway.mailbox(ANNA), sent, "errore-consegna")
         self.fine(expect.check_non_delivery(notice, sent, nobody, ("no-dest",)) + self.signed(notice, gateway))
         self.fine(gateway.judge.dtd(notice.message.xml))
         self.assertEqual(notice.return_path.strip("<>"), SERVICE)
         poll(
-            lambda: {each for taken in sink.taken for each in taken.recipients} == {"uno@posta.example.test", "due@pec.beta.test"},
+            lambda: {each for taken in sink.taken for each in taken.recipients} == {"uno@posta.example.test", "due@pec.gamma.test"},
             30,
             lambda: f"the other two, got {[taken.recipients for taken in sink.taken]}",
         )
@@ -353,11 +353,11 @@ class NextHop(InteropTest):
             with self.subTest(stage=stage):
                 sink = Sink(lambda at, _, stage=stage, reply=reply: reply if at == stage else None, extensions=("PIPELINING", "SIZE"))
                 gateway = self.gateway(sink.port)
-                sent = compose.simple("Rifiutato", ["ufficio@pec.beta.test"])
+                sent = compose.simple("Rifiutato", ["ufficio@pec.gamma.test"])
                 self.submit(gateway, [sent])
                 notice = compose.receipt(gateway.mailbox(ANNA), sent, "errore-consegna")
                 self.fine(
-                    expect.check_non_delivery(notice, sent, "ufficio@pec.beta.test", ("altro",))
+                    expect.check_non_delivery(notice, sent, "ufficio@pec.gamma.test", ("altro",))
                     + self.signed(notice, gateway, openssl=False)
                 )
                 gateway.stop()
@@ -368,10 +368,10 @@ class NextHop(InteropTest):
         sink = Sink()
         sink.stop()
         gateway = self.gateway(sink.port, giveUpHours=0.001)
-        sent = compose.simple("Mai", ["ufficio@pec.beta.test"])
+        sent = compose.simple("Mai", ["ufficio@pec.gamma.test"])
         self.submit(gateway, [sent])
         notice = compose.receipt(gateway.mailbox(ANNA), sent, "errore-consegna", seconds=60)
-        self.fine(expect.check_non_delivery(notice, sent, "ufficio@pec.beta.test") + self.signed(notice, gateway, openssl=False))
+        self.fine(expect.check_non_delivery(notice, sent, "ufficio@pec.gamma.test") + self.signed(notice, gateway, openssl=False))
 
     def test_connections_are_reused(self):
         sink = Sink()

@@ -47,12 +47,24 @@ service stats {{
 """
 
 
+#: At most so many kilobytes for each user; what does not fit is refused for good.
+QUOTA = """
+mail_plugins = quota
+plugin {{
+  quota = maildir:Spazio
+  quota_rule = *:storage={kilobytes}K
+  quota_grace = 0
+}}
+"""
+
+
 class Dovecot:
     """`users`: the passwd-file that the gateway uses too. Dovecot's LMTP refuses who is not in it."""
 
-    def __init__(self, users: Path):
+    def __init__(self, users: Path, more: str = "", port: int | None = None):
+        """`more`: further lines of its configuration."""
         self.folder = new_folder("dovecot")
-        self.port = free_block(1)
+        self.port = port or free_block(1)
         owner = pwd.getpwnam("nobody")
         for part in ("run", "mail"):
             (self.folder / part).mkdir()
@@ -63,7 +75,7 @@ class Dovecot:
         copy.chmod(0o644)
         self.configuration = self.folder / "dovecot.conf"
         self.configuration.write_text(
-            _CONFIGURATION.format(folder=self.folder, users=copy, uid=owner.pw_uid, gid=owner.pw_gid, port=self.port)
+            _CONFIGURATION.format(folder=self.folder, users=copy, uid=owner.pw_uid, gid=owner.pw_gid, port=self.port) + more
         )
         self.log = self.folder / "dovecot.log"
         self.socket = self.folder / "run" / "lmtp"

@@ -259,8 +259,8 @@ def addresses(build: Builder) -> None:
     add("From encoded", b"%s", from_=b"=?iso-8859-1?Q?Ann=E0?=\r\n <" + anna + b">")
     add("To of 64 characters before the at", b"%s, " + b"l" * 64 + b"@posta.example.test", recipients=["l" * 64 + "@posta.example.test"])
     add("domain literal", b"%s, utente@[127.0.0.1]")
-    add("certified and ordinary", b"%s, ufficio@pec.beta.test", recipients=["ufficio@pec.beta.test"])
-    add("subdomain of a certified one is ordinary", b"%s, ufficio@sub.pec.beta.test", recipients=["ufficio@sub.pec.beta.test"])
+    add("certified and ordinary", b"%s, ufficio@pec.gamma.test", recipients=["ufficio@pec.gamma.test"])
+    add("subdomain of a certified one is ordinary", b"%s, ufficio@sub.pec.gamma.test", recipients=["ufficio@sub.pec.gamma.test"])
 
 
 def fields(build: Builder) -> None:

@@ -25,7 +25,7 @@ class Judge:
             problems.append("the signature does not hold for the signed octets")
         if self.signer_certificates and signature.signer not in self.signer_certificates:
             problems.append("signed with a certificate that is not the provider's")
-        if signature.signing_time != message.data.when:
+        if message.data and signature.signing_time != message.data.when:
             problems.append(f"signingTime {signature.signing_time} is not the certified instant {message.data.when}")
         return problems
 

@@ -1,5 +1,6 @@
 """The laboratory, and a gateway of its own for tests that kill it, reconfigure it or put other peers around it."""
 
+import json
 import os
 import re
 import shutil
@@ -8,39 +9,93 @@ import threading
 from pathlib import Path
 
 from . import base
-from .base import end, executable, free_block, new_folder, poll, spawn, tail
+from .base import end, executable, free_block, new_folder, poll, run, spawn, tail
 from .judge import Judge
 from .mailboxes import Folder
 from .wire import Wire, client_context
 
 ANNA, ALDO = "anna@pec.alfa.test", "aldo@pec.alfa.test"
+BRUNO, BIANCA = "bruno@pec.beta.test", "bianca@pec.beta.test"
 SERVICE = "posta-certificata@pec.alfa.test"
+#: Users of alfa, the provider that most tests are about.
 PASSWORDS = {ANNA: "anna-secret", ALDO: "aldo-secret"}
+DOMAINS = {"alfa": "pec.alfa.test", "beta": "pec.beta.test", "gamma": "pec.gamma.test"}
+NAMES = {"alfa": "Alfa PEC S.p.A.", "beta": "Beta PEC S.r.l.", "gamma": "Gamma PEC S.p.A."}
+#: Offsets of the laboratory's ports from its base: two providers, and the world.
+OFFSETS = (21, 14, 13, 12, 11, 4, 3, 2, 1)
+
+
+def service_address(provider: str) -> str:
+    return f"posta-certificata@{DOMAINS[provider]}"
+
+
+def service_mailbox(provider: str) -> str:
+    return f"servizio@{DOMAINS[provider]}"
 
 
 class Ports:
-    """The laboratory's ports, counted from its base."""
+    """A provider's ports in the laboratory, counted from the laboratory's base."""
 
-    def __init__(self, first: int):
+    def __init__(self, first: int, provider: str = "alfa"):
         self.first = first
-        self.submission, self.implicit_tls, self.trusted, self.world = first + 1, first + 2, first + 4, first + 21
+        at = first + (10 if provider == "beta" else 0)
+        self.submission, self.implicit_tls, self.incoming, self.trusted, self.world = at + 1, at + 2, at + 3, at + 4, first + 21
 
 
 class World:
-    """What a laboratory's folder holds, and ways into its gateway."""
+    """What a laboratory's folder holds, and ways into one provider's gateway."""
 
-    def __init__(self, folder: Path, ports: Ports):
-        self.folder, self.ports = folder, ports
+    def __init__(self, folder: Path, ports: Ports, provider: str = "alfa"):
+        self.folder, self.ports, self.provider = folder, ports, provider
         self.ca = folder / "ca.pem"
         self.world = Folder(folder / "world")
         self._maildirs: dict[str, Folder] = {}
 
+    @property
+    def configuration_file(self) -> Path:
+        return self.folder / self.provider / "ceralacca.yaml"
+
+    def at(self, provider: str) -> "World":
+        """The same laboratory seen from another provider."""
+        return World(self.folder, Ports(self.ports.first, provider), provider)
+
     def mailbox(self, address: str) -> Folder:
-        return self._maildirs.setdefault(address, Folder(self.folder / "alfa" / "mail" / address))
+        home = "beta" if address.lower().endswith("@pec.beta.test") else "alfa"
+        return self._maildirs.setdefault(address, Folder(self.folder / home / "mail" / address))
 
     @property
     def judge(self) -> Judge:
-        return Judge(self.ca, self.folder / "alfa" / "signer.pem")
+        return Judge(self.ca, self.folder / self.provider / "signer.pem")
+
+    def judge_of(self, provider: str) -> Judge:
+        return Judge(self.ca, self.folder / provider / "signer.pem")
+
+    def incoming(self, tls: bool = False, **options) -> Wire:
+        """A session on the incoming point, after EHLO."""
+        wire = Wire(self.ports.incoming, **options)
+        wire.ehlo("mx.gamma.test")
+        if tls:
+            wire.start_tls(client_context(self.ca))
+            wire.ehlo("mx.gamma.test")
+        return wire
+
+    def operator(self, *arguments) -> list[dict]:
+        """What an operator's command prints with --json, a row each."""
+        configuration = getattr(self, "configuration", self.configuration_file)
+        done = run([executable(), *arguments, "--json", "--config", configuration])
+        assert done.returncode == 0, f"{arguments}: {done.stderr.decode(errors='replace')}"
+        return [json.loads(line) for line in done.stdout.decode().splitlines()]
+
+    def events(self, pec_id: str | None = None) -> list[dict]:
+        """The certified log, or what it says of one PEC id."""
+        return [event for event in self.operator("log", "tail", "--lines", "1000000") if pec_id in (None, event["pecID"])]
+
+    def queue(self) -> list[dict]:
+        return self.operator("queue", "list")
+
+    def settled(self, seconds: float = 60) -> None:
+        """Waits until nothing is in the queue any more."""
+        poll(lambda: self.queue() == [], seconds, lambda: f"an empty queue of {self.provider}; it holds {self.queue()[:3]}", every=0.1)
 
     def trusted(self, **options) -> Wire:
         """A session on the listener for trusted peers, after EHLO."""
@@ -48,8 +103,10 @@ class World:
         wire.ehlo()
         return wire
 
-    def submission(self, user: str | None = ANNA, implicit: bool = False, **options) -> Wire:
-        """A session on a submission port, over TLS, after EHLO and AUTH (when there is a user)."""
+    def submission(self, user: str | None = ..., implicit: bool = False, **options) -> Wire:
+        """A session on a submission port, over TLS, after EHLO and AUTH (when there is a user; Anna or Bruno if nobody is named)."""
+        if user is ...:
+            user = BRUNO if self.provider == "beta" else ANNA
         context = client_context(self.ca)
         wire = Wire(self.ports.implicit_tls if implicit else self.ports.submission, implicit_tls=context if implicit else None, **options)
         wire.ehlo()
@@ -57,7 +114,7 @@ class World:
             wire.start_tls(context)
             wire.ehlo()
         if user:
-            reply = wire.auth_plain(user, PASSWORDS[user])
+            reply = wire.auth_plain(user, PASSWORDS.get(user) or user.partition("@")[0] + "-secret")
             assert reply.code == 235, f"AUTH PLAIN as {user}: {reply}"
         return wire
 
@@ -174,23 +231,33 @@ class Gateway(World):
             cls._template_ports = lab.ports
         return cls._template
 
-    def __init__(self, world_port: int | None = None, edit=None, environment: dict | None = None):
-        """`world_port`: where the route to the world goes. `edit(yaml: Yaml)`: further changes of the configuration."""
+    def __init__(
+        self,
+        world_port: int | None = None,
+        edit=None,
+        environment: dict | None = None,
+        provider: str = "alfa",
+        beside: "Gateway | None" = None,
+    ):
+        """`world_port`: where the route to the world goes. `edit(yaml: Yaml)`: further changes of the configuration. `beside`: the
+        other provider's gateway, whose folder and ports this one shares."""
         source = self.template()
-        folder = new_folder("gateway")
-        shutil.copytree(source, folder, dirs_exist_ok=True)
-        ports = Ports(free_block(32))
-        super().__init__(folder, ports)
-        text = (folder / "alfa" / "ceralacca.yaml").read_text().replace(str(source), str(folder))
-        for offset in (21, 4, 2, 1):
+        if beside:
+            folder, ports = beside.folder, Ports(beside.ports.first, provider)
+        else:
+            folder, ports = new_folder("gateway"), Ports(free_block(32), provider)
+            shutil.copytree(source, folder, dirs_exist_ok=True)
+        super().__init__(folder, ports, provider)
+        text = self.configuration_file.read_text().replace(str(source), str(folder))
+        for offset in OFFSETS:
             new = world_port if offset == 21 and world_port else ports.first + offset
             text = re.sub(rf"\b{self._template_ports.first + offset}\b", str(new), text)
         yaml = Yaml(text)
         if edit:
             edit(yaml)
-        self.configuration = folder / "alfa" / "edited.yaml"
+        self.configuration = folder / provider / "edited.yaml"
         self.configuration.write_text(yaml.text)
-        self.log = folder / "serve.log"
+        self.log = folder / f"serve-{provider}.log"
         self.environment = {**os.environ, **(environment or {})}
         self.process: subprocess.Popen | None = None
 

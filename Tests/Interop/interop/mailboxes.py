@@ -27,7 +27,12 @@ class Stored:
 
     @cached_property
     def message(self) -> PECMessage:
-        return PECMessage.read(self.octets)
+        return PECMessage.read(self.octets, certified=self.kind != "errore")
+
+    @property
+    def untraced(self) -> bytes:
+        """The octets without the trace that the incoming point has put on top (RFC 5321 §4.4)."""
+        return re.sub(rb"(?i)\A(?:(?:received|delivered-to):.*\r\n(?:[ \t].*\r\n)*)+", b"", self.octets)
 
     @property
     def kind(self) -> str:

@@ -200,20 +200,21 @@ class PECMessage:
     signed: bytes
     cms: bytes
     text: str
-    xml: bytes
+    xml: bytes | None
     original: bytes | None
     part_headers: list[Header]
     signature_header: Header
     micalg: str
     protocol: str
-    data: CertificationData = field(repr=False, default=None)
+    data: CertificationData | None = field(repr=False, default=None)
 
     @property
     def signature(self) -> der.Signature:
         return der.read_signature(self.cms)
 
     @staticmethod
-    def read(octets: bytes) -> "PECMessage":
+    def read(octets: bytes, certified: bool = True) -> "PECMessage":
+        """`certified`: whether there has to be a daticert.xml (an anomaly envelope has none)."""
         header, body = halves(octets)
         kind, given = parameters(header.get("Content-Type") or "")
         if kind != "multipart/signed":
@@ -234,6 +235,9 @@ class PECMessage:
             headers.append(part)
             kind, about = parameters(part.get("Content-Type") or "")
             if number == 0:
+                if kind == "multipart/alternative":
+                    part, content = halves(parts_of(content, about["boundary"])[1][0])
+                    kind, about = parameters(part.get("Content-Type") or "")
                 if kind != "text/plain" or about.get("charset", "").lower() != "iso-8859-1":
                     raise Malformed(f"the first part is {part.get('Content-Type')}")
                 encoding = (part.get("Content-Transfer-Encoding") or "7bit").lower()
@@ -243,8 +247,8 @@ class PECMessage:
                 xml = decode_base64(content)
             elif kind == "message/rfc822":
                 original = content
-        if text is None or xml is None:
-            raise Malformed("no text part, or no daticert.xml")
+        if text is None or (xml is not None) != certified:
+            raise Malformed(f"no text part, or {'no' if certified else 'a'} daticert.xml")
         return PECMessage(
             octets,
             header,
@@ -258,5 +262,5 @@ class PECMessage:
             signature_header,
             given.get("micalg", ""),
             given.get("protocol", ""),
-            CertificationData.read(xml),
+            CertificationData.read(xml) if certified else None,
         )

@@ -27,6 +27,7 @@ verify unix - - n - 1 verify
 flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
 smtp unix - - n - - smtp
+lmtp unix - - n - - lmtp
 relay unix - - n - - smtp
 showq unix n - n - - showq
 error unix - - n - - error
@@ -132,6 +133,17 @@ class Postfix:
         else:
             self.postfix("stop")
         poll(lambda: not Path(f"/proc/{self.master}/stat").exists() or _is_zombie(self.master), 30, "the end of Postfix")
+
+    def configure(self, **settings: str) -> None:
+        """Other settings while it runs; what waits is tried again at once."""
+        with open(self.etc / "main.cf", "a") as main:
+            main.write("".join(f"{key} = {value}\n" for key, value in settings.items()))
+        self.postfix("reload")
+        self.run_queue()
+
+    def run_queue(self) -> None:
+        """Every message that waits is tried now."""
+        run([find("postqueue"), "-c", self.etc, "-f"], seconds=30)
 
     def logged(self, text: str) -> bool:
         return text in self.log.read_text("utf-8", "replace")
