@@ -44,7 +44,8 @@ class Slapd:
         for old in data.iterdir():
             old.unlink()
         source = self.folder / "index.ldif"
-        source.write_bytes(ldif)
+        # slapadd takes a line "version: 1" only when the first record follows at once.
+        source.write_bytes(ldif.removeprefix(b"version: 1\n").lstrip(b"\n"))
         done = run([find("slapadd"), "-f", self.configuration, "-l", source])
         assert done.returncode == 0, f"slapadd: {done.stderr.decode(errors='replace')}"
         return self.start()
