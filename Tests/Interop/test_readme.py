@@ -63,7 +63,7 @@ class ReadMe(InteropTest):
 
     def run_here(self, script: str, lab: Lab, programs) -> None:
         script = re.sub(r"\./Appliance/run|\.build/release/ceralacca", str(executable()), script).replace("/tmp/lab", str(lab.folder))
-        script = re.sub(r"\b2500(\d)\b", lambda found: str(lab.ports.first + int(found[1])), script)
+        script = re.sub(r"\b250(\d\d)\b", lambda found: str(lab.ports.first + int(found[1])), script)
         script = script.replace("/usr/local/bin/", f"{programs}/")
         run = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=120, env=dict(os.environ))
         self.assertEqual(run.returncode, 0, f"{script}\n{run.stdout[-2000:]}\n{run.stderr[-2000:]}")
