@@ -76,13 +76,27 @@ extension GatewayConfiguration {
 extension RouteCredentials {
   /// The password: the first line of its file.
   /// - Throws: when the file cannot be read or begins with an empty line.
-  public func password() throws(ConfigurationErrors) -> String {
-    let octets = FileManager.default.contents(atPath: passwordFile) ?? Data()
+  public func password() throws(ConfigurationErrors) -> String { try PasswordFile.password(of: user, in: passwordFile) }
+}
+
+extension IndexFetchSettings {
+  /// The password to bind with: the first line of its file; nil for an anonymous search.
+  /// - Throws: when the file cannot be read or begins with an empty line.
+  public func password() throws(ConfigurationErrors) -> String? {
+    guard let bindDN, let passwordFile else { return nil }
+    return try PasswordFile.password(of: bindDN, in: passwordFile)
+  }
+}
+
+/// A file whose first line is a password.
+private enum PasswordFile {
+  static func password(of user: String, in path: String) throws(ConfigurationErrors) -> String {
+    let octets = FileManager.default.contents(atPath: path) ?? Data()
     let line = octets.prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\r") }
     guard !line.isEmpty, let password = String(validating: line, as: UTF8.self) else {
       throw ConfigurationErrors([
         ConfigurationProblem(
-          file: passwordFile, what: "cannot be read or has no password", remedy: "write the password of user '\(user)' as its first line")
+          file: path, what: "cannot be read or has no password", remedy: "write the password of user '\(user)' as its first line")
       ])
     }
     return password

@@ -39,7 +39,7 @@ public final class Gateway: Sendable {
     shared: SharedState, configuration: GatewayConfiguration, inboxes: [Mailbox<LaneMessage>], threads: [WorkerThread],
     drained: Handoff<Void>, addresses: [String]
   ) {
-    upkeep = Upkeep(index: configuration.index, trust: configuration.trust, shared.index, shared.trust, logger: shared.logger)
+    upkeep = Upkeep(configuration, shared.index, shared.trust, logger: shared.logger)
     self.shared = shared
     self.configuration = configuration
     self.inboxes = inboxes

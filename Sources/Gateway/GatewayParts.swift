@@ -42,7 +42,8 @@ final class GatewayParts {
       atPath: configuration.dataDirectory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
     index = try ProviderIndex(configuration)
     try GatewayParts.load(index, configuration, logger)
-    trust = try TrustStore(configuration.trust, cache: "\(configuration.dataDirectory)/revocation", logger: logger)
+    trust = try TrustStore(
+      configuration.trust, configuration.limits.fetch, cache: "\(configuration.dataDirectory)/revocation", logger: logger)
     serverTLS = try configuration.tls.map { try TLSContext.server(certificatePEM: $0.certificate, keyPEM: $0.key) }
     nextHops = try GatewayParts.nextHops(configuration)
     points = GatewayParts.points(configuration)
@@ -58,7 +59,7 @@ final class GatewayParts {
     var report = index.reload()
     for line in report.lines { logger.log(level: report.isLoaded ? .info : .warning, "provider index: \(line)") }
     if index.snapshot.isEmpty, configuration.index.fetch != nil {
-      let fetched = IndexFetch.fetch(configuration.index, into: index, allowsLosses: false)
+      let fetched = IndexFetch.fetch(configuration.index, configuration.limits.fetch, into: index, allowsLosses: false)
       for line in fetched.lines { logger.log(level: fetched.isLoaded ? .info : .warning, "provider index: \(line)") }
       report = fetched.isLoaded ? index.reload() : report
     }

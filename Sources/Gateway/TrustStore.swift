@@ -1,5 +1,6 @@
 import Configuration
 import FoundationEssentials
+import Limits
 import Logging
 import Octets
 import PEC
@@ -11,6 +12,7 @@ import WebFetch
 /// What signatures of other providers are judged by: authorities, and revocation lists that are refreshed while we run.
 final class TrustStore: Sendable {
   private let settings: TrustSettings
+  private let limits: FetchLimits
   private let anchors: TrustAnchors
   private let lists = RevocationLists()
   private let cache: String
@@ -20,8 +22,9 @@ final class TrustStore: Sendable {
 
   /// Reads the authorities, and the lists that are at hand: files, and what was fetched before.
   /// - Parameter cache: folder of fetched lists.
-  init(_ settings: TrustSettings, cache: String, logger: Logger) throws {
+  init(_ settings: TrustSettings, _ limits: FetchLimits, cache: String, logger: Logger) throws {
     self.settings = settings
+    self.limits = limits
     self.cache = cache
     self.logger = logger
     anchors = try TrustAnchors(paths: settings.authorities)
@@ -66,7 +69,8 @@ final class TrustStore: Sendable {
 
   private func fetch(_ url: String) -> [String] {
     do {
-      let response = try WebFetch.get(WebRequest(url: url, maximumBytes: 64 << 20, timeoutSeconds: 60))
+      let response = try WebFetch.get(
+        WebRequest(url: url, maximumBytes: limits.revocationListBytes, timeoutSeconds: limits.revocationListTimeoutSeconds))
       let lines = try lists.load(response.body, named: url, anchors: anchors)
       // The copy is for the next start without a network; it is verified again when it is read.
       try Data(response.body).write(to: URL(filePath: cachePath(url)), options: .atomic)

@@ -1,5 +1,6 @@
 import Configuration
 import LDAPSearch
+import Limits
 import Logging
 import PEC
 import ProviderIndex
@@ -15,6 +16,7 @@ final class Upkeep: Sendable {
   }
 
   private let settings: IndexSettings
+  private let limits: FetchLimits
   private let index: ProviderIndex
   private let trust: TrustStore
   private let logger: Logger
@@ -22,12 +24,13 @@ final class Upkeep: Sendable {
   private let requests = Handoff<Request>()
   private let thread = Mutex<WorkerThread?>(nil)
 
-  init(index settings: IndexSettings, trust trustSettings: TrustSettings, _ index: ProviderIndex, _ trust: TrustStore, logger: Logger) {
-    self.settings = settings
+  init(_ configuration: GatewayConfiguration, _ index: ProviderIndex, _ trust: TrustStore, logger: Logger) {
+    settings = configuration.index
+    limits = configuration.limits.fetch
     self.index = index
     self.trust = trust
     self.logger = logger
-    listMinutes = max(1, trustSettings.refreshMinutes)
+    listMinutes = max(1, configuration.trust.refreshMinutes)
     thread.withLock { $0 = WorkerThread(name: "upkeep") { [self] in work() } }
   }
 
@@ -73,7 +76,7 @@ final class Upkeep: Sendable {
   }
 
   private func fetched(allowsLosses: Bool) -> (isLoaded: Bool, lines: [String]) {
-    let outcome = IndexFetch.fetch(settings, into: index, allowsLosses: allowsLosses)
+    let outcome = IndexFetch.fetch(settings, limits, into: index, allowsLosses: allowsLosses)
     for line in outcome.lines { logger.log(level: outcome.isLoaded ? .info : .warning, "provider index: \(line)") }
     return outcome
   }
@@ -83,18 +86,18 @@ final class Upkeep: Sendable {
 public enum IndexFetch {
   /// Fetches and, when all is well with it, lets it hold. Blocks. Returns lines for people.
   public static func fetch(
-    _ settings: IndexSettings, into index: ProviderIndex, allowsLosses: Bool
+    _ settings: IndexSettings, _ limits: FetchLimits, into index: ProviderIndex, allowsLosses: Bool
   ) -> (isLoaded: Bool, lines: [String]) {
     guard let fetch = settings.fetch else { return (false, ["the configuration names no place to fetch the provider index from"]) }
     do {
       let report: IndexReport
       if fetch.usesLDAP {
-        report = index.accept(try search(fetch), from: fetch.url, allowingLosses: allowsLosses)
+        report = index.accept(try search(fetch, limits), from: fetch.url, allowingLosses: allowsLosses)
       } else {
         let response = try WebFetch.get(
           WebRequest(
             url: fetch.url, caFile: fetch.caFile, clientCertificate: fetch.certificate, clientKey: fetch.key,
-            maximumBytes: ProviderIndex.maximumBytes, timeoutSeconds: 120))
+            maximumBytes: limits.indexBytes, timeoutSeconds: limits.indexTimeoutSeconds))
         report = index.accept(response.body, from: fetch.url, allowingLosses: allowsLosses)
       }
       return (report.isLoaded, report.lines)
@@ -103,17 +106,12 @@ public enum IndexFetch {
     }
   }
 
-  private static func password(_ fetch: IndexFetchSettings) throws -> String? {
-    guard let user = fetch.bindDN, let file = fetch.passwordFile else { return nil }
-    return try RouteCredentials(user: user, passwordFile: file).password()
-  }
-
   /// What a directory server has, as the LDIF file it stands for.
-  private static func search(_ fetch: IndexFetchSettings) throws -> [UInt8] {
+  private static func search(_ fetch: IndexFetchSettings, _ limits: FetchLimits) throws -> [UInt8] {
     let entries = try LDAPSearch.entries(
       LDAPRequest(
-        url: fetch.url, caFile: fetch.caFile, startTLS: fetch.startTLS, bindDN: fetch.bindDN, password: try password(fetch),
-        timeoutSeconds: 60, maximumEntries: 100_000))
+        url: fetch.url, caFile: fetch.caFile, startTLS: fetch.startTLS, bindDN: fetch.bindDN, password: try fetch.password(),
+        timeoutSeconds: limits.indexTimeoutSeconds, maximumEntries: limits.directoryEntries, maximumBytes: limits.indexBytes))
     var writer = LDIFWriter()
     for entry in entries {
       writer.record(dn: entry.dn, attributes: entry.attributes.map { (name: $0.name, values: $0.values) })

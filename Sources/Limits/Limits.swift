@@ -135,7 +135,30 @@ public struct FetchLimits: Sendable, Equatable {
   public let revocationListBytes = 64 * 1024 * 1024
   /// Entries that an LDAP server may give.
   public let directoryEntries = 100_000
-  /// A fetch must be through by then.
-  public let timeoutSeconds = 60
+  /// An index must be through by then: a large one over a slow line.
+  public let indexTimeoutSeconds = 120
+  /// A revocation list must be through by then.
+  public let revocationListTimeoutSeconds = 60
+  public init() {}
+}
+
+/// Bounds of a virus scan; reaching one is a verdict of its own, never "clean". They belong to the configuration's scanner.
+public struct ScanLimits: Sendable, Equatable {
+  /// Octets looked at for one message, with all that is unpacked from it.
+  public var maximumScanBytes = 400 * 1024 * 1024
+  /// Octets of the message, and of each file in it.
+  public var maximumFileBytes = 150 * 1024 * 1024
+  /// Archives and messages in one another.
+  public var depth = 30
+  /// Files in one message.
+  public var files = 20_000
+  /// Seconds that a message may take.
+  public var scanSeconds = 120
+  /// Octets that a worker may use beside the engine and its signatures.
+  public var workerMemoryBytes = 1024 * 1024 * 1024
+  /// Seconds between two looks for new signatures.
+  public var databaseCheckSeconds = 60
+  /// Verdicts kept for content that comes again.
+  public var cachedVerdicts = 10_000
   public init() {}
 }

@@ -142,10 +142,11 @@ struct Inspection {
   private mutating func lookAtFetch(_ settings: IndexSettings) {
     guard let fetch = settings.fetch else { return }
     facts.append("provider index: fetched from \(fetch.url) every \(fetch.everyMinutes) minutes")
-    for path in [fetch.caFile, fetch.certificate, fetch.key, fetch.passwordFile].compactMap({ $0 })
+    for path in [fetch.caFile, fetch.certificate, fetch.key].compactMap({ $0 })
     where !FileManager.default.isReadableFile(atPath: path) {
       errors.append("provider index: \(path) cannot be read")
     }
+    do { _ = try fetch.password() } catch { errors.append("provider index: \(error)") }
     if settings.signers == nil, !fetch.usesLDAP {
       warnings.append("provider index: what is fetched is believed without a signature: name who signs it with index.signers")
     }

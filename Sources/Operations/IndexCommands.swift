@@ -162,16 +162,17 @@ public enum IndexCommands {
       throw CommandFailure(
         "the configuration names no place to fetch the provider index from (index.fetch)", exitCode: CommandFailure.configuration)
     }
+    let limits = configuration.limits.fetch
     let report: FetchReport
     if ControlClient.isRunning(configuration.dataDirectory) {
       let request = ControlRequest(verb: "index-fetch", entry: allowingLosses ? "allow-losses" : nil)
-      // A large index over a slow line: the transfer alone may take two minutes.
-      let answer = try ControlClient.ask(request, of: configuration.dataDirectory, withinSeconds: 180)
+      // The transfer, then a minute for what is done with it.
+      let answer = try ControlClient.ask(request, of: configuration.dataDirectory, withinSeconds: limits.indexTimeoutSeconds + 60)
       report = FetchReport(ok: answer.ok, lines: answer.message.split(separator: "\n").map(String.init))
     } else {
       let index = try ProviderIndex(configuration)
       _ = index.reload()
-      let outcome = IndexFetch.fetch(configuration.index, into: index, allowsLosses: allowingLosses)
+      let outcome = IndexFetch.fetch(configuration.index, limits, into: index, allowsLosses: allowingLosses)
       report = FetchReport(ok: outcome.isLoaded, lines: outcome.lines)
     }
     if json { say(try Output.json(report)) } else { report.lines.map(ASCII.escaped).forEach(say) }

@@ -186,6 +186,27 @@ enum Fixtures {
     #expect(throws: ConfigurationErrors.self) { try RouteCredentials(user: "x", passwordFile: folder.path + "/none").password() }
   }
 
+  @Test func thePasswordForTheIndexIsTheFirstLineOfItsFile() throws {
+    let file = FileManager.default.temporaryDirectory.appendingPathComponent("password-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: file) }
+    var fetch = IndexFetchSettings(url: "ldaps://ldap.example.org")
+    #expect(try fetch.password() == nil)
+    fetch.bindDN = "cn=reader"
+    fetch.passwordFile = file
+    for (octets, password) in [(Data("secret\r\nmore\n".utf8), "secret"), (Data("secret".utf8), "secret")] {
+      try octets.write(to: URL(fileURLWithPath: file))
+      #expect(try fetch.password() == password)
+    }
+    for octets in [Data(), Data("\nsecret\n".utf8), Data([0xFF, 0x0A])] {
+      try octets.write(to: URL(fileURLWithPath: file))
+      let error = try #require(throws: ConfigurationErrors.self) { try fetch.password() }
+      #expect(
+        error.description == "\(file): cannot be read or has no password; write the password of user 'cn=reader' as its first line")
+    }
+    try FileManager.default.removeItem(atPath: file)
+    #expect(throws: ConfigurationErrors.self) { try fetch.password() }
+  }
+
   /// Authorities, signers and keys must be there; the index and revocation lists may be away for a while.
   @Test func loadLooksAtTheFilesOfTheIncomingSide() throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("configuration-\(UUID().uuidString)")

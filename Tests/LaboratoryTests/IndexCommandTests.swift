@@ -103,7 +103,7 @@ import Testing
     var signed: [UInt8] = []
     try IndexCommands.export(configurationFile: file, signed: true, url: "https://alfa.test/alfa.ldif.p7m") { signed = $0 }
     try world.write(signed, to: "own.p7m")
-    let opened = try LabWorld.openssl(
+    let opened = try openssl(
       "cms", "-verify", "-inform", "DER", "-in", world.path("own.p7m"), "-CAfile", world.path("ca.pem"), "-out", world.path("own.ldif"))
     #expect(opened.status == 0)
     #expect(try world.octets("own.ldif") == plain)
@@ -188,6 +188,11 @@ import Testing
     }
     #expect(fetch.errors.contains { $0.contains("none.pem cannot be read") })
     #expect(fetch.warnings.contains { $0.contains("believed without a signature") })
+    let bound = try inspection {
+      $0.index.fetch = IndexFetchSettings(
+        url: "ldaps://indice.pec.test", bindDN: "cn=reader", passwordFile: world.path("none.password"))
+    }
+    #expect(bound.errors.contains { $0.contains("none.password: cannot be read or has no password") })
     let missing = try inspection {
       $0.index = IndexSettings(file: world.path("none.ldif"), fetch: IndexFetchSettings(url: "ldaps://indice.pec.test"))
     }

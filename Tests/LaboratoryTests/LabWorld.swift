@@ -28,21 +28,6 @@ struct LabWorld: Sendable {
   func octets(_ name: String) throws -> [UInt8] { try [UInt8](Data(contentsOf: URL(fileURLWithPath: path(name)))) }
   func write(_ octets: [UInt8], to name: String) throws { try Data(octets).write(to: URL(fileURLWithPath: path(name))) }
 
-  /// Runs the `openssl` command.
-  @discardableResult
-  static func openssl(_ arguments: String...) throws -> (status: Int32, text: String) {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = ["openssl"] + arguments
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    process.standardError = FileHandle.nullDevice
-    try process.run()
-    let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    return (process.terminationStatus, text)
-  }
-
   // MARK: Messages made by `openssl`
 
   /// A certified message as another provider would make it.
@@ -85,10 +70,25 @@ struct LabWorld: Sendable {
     let (input, output) = (path("\(UUID().uuidString).in"), path("\(UUID().uuidString).out"))
     defer { for file in [input, output] { try? FileManager.default.removeItem(atPath: file) } }
     try content.write(toFile: input, atomically: true, encoding: .utf8)
-    let status = try LabWorld.openssl("cms", "-sign", "-md", "sha256", "-in", input, "-signer", signer, "-out", output).status
+    let status = try openssl("cms", "-sign", "-md", "sha256", "-in", input, "-signer", signer, "-out", output).status
     try #require(status == 0)
     return Array(head.utf8) + (try [UInt8](Data(contentsOf: URL(fileURLWithPath: output))))
   }
+}
+
+/// Runs the `openssl` command.
+@discardableResult
+func openssl(_ arguments: String...) throws -> (status: Int32, text: String) {
+  let process = Process()
+  process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+  process.arguments = ["openssl"] + arguments
+  let pipe = Pipe()
+  process.standardOutput = pipe
+  process.standardError = FileHandle.nullDevice
+  try process.run()
+  let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+  process.waitUntilExit()
+  return (process.terminationStatus, text)
 }
 
 /// The folder to be taken away at the end.
