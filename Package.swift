@@ -117,7 +117,7 @@ let package = Package(
     tests("AccountsTests", ["Accounts"]),
     tests("ProviderIndexTests", ["ProviderIndex", "PEC"]),
     tests("ConfigurationTests", ["Configuration", "Limits"], resources: [.copy("Fixtures")]),
-    tests("GatewayTests", ["Gateway", "Journey", "Spool", "Ledger", "Octets"]),
+    tests("GatewayTests", ["Gateway", "Journey", "Spool", "Ledger", "Signing", "PEC", "MIMEStream", "Limits", "Octets"]),
     tests("OperationsTests", ["Operations"]),
     tests("LaboratoryTests", ["Laboratory", "Operations", "Configuration", "Ledger", "Journey", "PEC", "Signing", "Octets", log]),
   ]

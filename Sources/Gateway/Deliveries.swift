@@ -14,7 +14,7 @@ final class Deliveries {
   private var underway: [String: PendingDelivery] = [:]
   /// Fates that were heard and could not be made durable yet: they are told again, the message is not sent again.
   private var unrecorded: [String: [RecipientFate]] = [:]
-  /// Entries whose delivery a report must prove, by the token that it must name.
+  /// Entries whose delivery a report may have to prove, by the token that it must name.
   private var tokens: [String: String] = [:]
   /// Reports that came while their entry was under way.
   private var early: [String: [Report]] = [:]
@@ -103,7 +103,8 @@ final class Deliveries {
       return attempted(delivery.entry.id, delivery.entry.awaiting.map { RecipientFate(recipient: $0, outcome: unproven) }, isReport: true)
     }
     let strangers = closedMailboxes(delivery)
-    if !strangers.isEmpty { return attempted(delivery.entry.id, strangers) }
+    // No attempt was made: the others stay due, and theirs is the next one.
+    if !strangers.isEmpty { return attempted(delivery.entry.id, strangers, isReport: true) }
     let content: [Chunk]
     do { content = try delivery.entry.content.map { try lane.shared.spool.chunk($0) } } catch {
       lane.shared.logger.critical("a queued message cannot be read", metadata: ["entry": "\(delivery.entry.id)", "error": "\(error)"])
@@ -126,12 +127,15 @@ final class Deliveries {
     }
   }
 
-  /// The service mailbox takes take-charge receipts and virus detection notices only (RFC 6109 §2.2.5), and nobody has the service
-  /// address as his mailbox: for anything else there is no such mailbox.
+  /// The service mailbox takes take-charge receipts and virus detection notices only (RFC 6109 §2.2.5), and what another provider meant
+  /// to be one in its anomaly envelope, which must be delivered (§2.2.2). Nobody has the service address as his mailbox. For anything
+  /// else there is no such mailbox.
   private func closedMailboxes(_ delivery: PendingDelivery) -> [RecipientFate] {
     guard delivery.entry.route == .mailbox else { return [] }
     let points = lane.shared.points
-    let isForService = delivery.entry.kind == .takeCharge || delivery.matter.reception?.kind == .serviceNotice
+    let received = delivery.matter.reception?.kind
+    let isForService =
+      delivery.entry.kind == .takeCharge || received == .serviceNotice || (delivery.entry.kind == .anomaly && received == .anomaly)
     return delivery.entry.recipients.compactMap { recipient in
       let isService = ASCII.equal(recipient, points.serviceMailbox)
       let isClosed = isService ? !isForService : ASCII.equal(recipient, points.provider.serviceAddress)
@@ -163,10 +167,13 @@ final class Deliveries {
 
   private func job(_ delivery: PendingDelivery, _ content: [Chunk]) -> RelayJob {
     let entry = delivery.entry
+    let points = lane.shared.points
+    // As `DeliveryJourney` judges the answer: only a server that proves by reports is asked for them.
+    let token = points.provesDeliveryByReport ? entry.proofToken : nil
     // Reports go to the sender of the transaction: that must be us, not the sender of the envelope (`pec-rules` 13.8).
     return RelayJob(
-      sender: entry.proofToken == nil ? entry.sender : lane.shared.points.provider.serviceAddress, recipients: entry.recipients,
-      content: content, bytes: entry.bytes, hasEightBit: entry.hasEightBit, envelopeID: entry.proofToken
+      sender: token == nil ? entry.sender : points.provider.serviceAddress, recipients: entry.recipients, content: content,
+      bytes: entry.bytes, hasEightBit: entry.hasEightBit, envelopeID: token
     ) { [weak self] fates in self?.attempted(entry.id, fates) }
   }
 

@@ -17,7 +17,7 @@ final class DeliveryRun {
     journey = DeliveryJourney(delivery.entry, of: delivery.matter, at: lane.shared.points)
   }
 
-  /// - Parameter isReport: true when the fates are what a delivery report said.
+  /// - Parameter isReport: true when the fates are what a delivery report said, or were certain without an attempt.
   func start(_ fates: [RecipientFate], isReport: Bool) {
     for fate in fates { log(fate) }
     guard wantsBrief(fates), let reception = delivery.matter.reception else { return go(fates, isReport, nil) }

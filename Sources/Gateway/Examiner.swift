@@ -28,7 +28,7 @@ struct Examination: Sendable {
   var progress: [String: RecipientEnd?] = [:]
   /// Our own transaction of the message's PEC id, where it matters.
   var transaction: TransactionRecord?
-  /// A delivery report about something of ours, if it is one.
+  /// A delivery report about an entry of our queue, if it is one.
   var report: ReceivedDeliveryReport?
   /// What nobody else may work on at the same time; give it back when the message is done.
   var claim: String?
@@ -51,7 +51,7 @@ final class Examiner: Sendable {
   init(spool: Spool, ledger: Ledger, trust: TrustStore, limits: MessageLimits, threads count: Int) {
     let queue = Handoff<Work>()
     let claims = Claims()
-    let desk = ExaminerDesk(spool: spool, ledger: ledger, trust: trust, limits: limits, claims: claims)
+    let desk = ExaminerDesk(spool: spool, ledger: ledger, judge: trust.judge, limits: limits, claims: claims)
     self.queue = queue
     self.claims = claims
     threads = (0..<max(1, count)).map { number in
@@ -90,7 +90,7 @@ final class Examiner: Sendable {
 }
 
 /// Messages that are being worked on, so that two copies that arrive at the same moment do not both count as the first.
-private final class Claims: Sendable {
+final class Claims: Sendable {
   private let held = Mutex<Set<String>>([])
 
   func take(_ claim: String) -> Bool { held.withLock { $0.insert(claim).inserted } }
@@ -98,17 +98,17 @@ private final class Claims: Sendable {
 }
 
 /// What an examiner's thread works with.
-private final class ExaminerDesk: Sendable {
+final class ExaminerDesk: Sendable {
   private let spool: Spool
   private let ledger: Ledger
-  private let trust: TrustStore
+  private let judge: SignatureJudge
   private let limits: MessageLimits
   private let claims: Claims
 
-  init(spool: Spool, ledger: Ledger, trust: TrustStore, limits: MessageLimits, claims: Claims) {
+  init(spool: Spool, ledger: Ledger, judge: SignatureJudge, limits: MessageLimits, claims: Claims) {
     self.spool = spool
     self.ledger = ledger
-    self.trust = trust
+    self.judge = judge
     self.limits = limits
     self.claims = claims
   }
@@ -119,9 +119,12 @@ private final class ExaminerDesk: Sendable {
   func examine(_ job: ExaminerJob) -> Completion {
     do {
       let claim = PECMessage(job.facts)
+      let certification = try certification(claim, job)
+      let certified: Int64? = if case .success(let data)? = certification { data.instant.unixSeconds } else { nil }
       var message = ReceivedMessage(
-        reversePath: job.reversePath, forwardPaths: job.forwardPaths, facts: job.facts, claim: claim, signature: try signature(claim, job),
-        certification: try certification(claim, job), original: try original(claim, job), isOverTLS: job.isOverTLS)
+        reversePath: job.reversePath, forwardPaths: job.forwardPaths, facts: job.facts, claim: claim,
+        signature: try signature(claim, job, certified: certified), certification: certification, original: try original(claim, job),
+        isOverTLS: job.isOverTLS)
       guard case .success(let data)? = message.certification, let signature = message.signature, case .good = signature.mathematics else {
         return .examined(Examination(message: message, report: try report(job)))
       }
@@ -134,7 +137,8 @@ private final class ExaminerDesk: Sendable {
         }
       guard claims.take(key) else { return .examined(Examination(message: message, isBusy: true)) }
       do {
-        message.known = try known(data, isEnvelope: claim.nature == .envelope)
+        message.known = try ExaminerDesk.known(
+          pecID: data.pecID, fingerprint: signature.fingerprint, isEnvelope: claim.nature == .envelope, to: ledger)
         let own = data.type == .virusDetection ? try ledger.transaction(pecID: data.pecID) : nil
         return .examined(Examination(message: message, progress: try progress(data), transaction: own, claim: key))
       } catch {
@@ -148,13 +152,13 @@ private final class ExaminerDesk: Sendable {
 
   // MARK: Pieces
 
-  private func signature(_ claim: PECMessage, _ job: ExaminerJob) throws -> SignatureFindings? {
+  private func signature(_ claim: PECMessage, _ job: ExaminerJob, certified: Int64?) throws -> SignatureFindings? {
     guard let part = claim.signature, let range = claim.signedRange, part.bodyRange.count <= ExaminerDesk.maximumPartBytes else {
       return nil
     }
     let cms = TransferDecoder.decode(try job.content.octets(in: part.bodyRange, spool: spool), encoding: part.transferEncoding)
     let content = try job.content.chunks(in: range, spool: spool)
-    return SignatureFindings(trust.judge.judge(cms: cms, content: content, at: job.arrivedAt, now: job.arrivedAt))
+    return SignatureFindings(judge.judge(cms: cms, content: content, at: job.arrivedAt, now: job.arrivedAt, certified: certified))
   }
 
   private func certification(_ claim: PECMessage, _ job: ExaminerJob) throws -> Result<CertificationData, CertificationFault>? {
@@ -166,24 +170,31 @@ private final class ExaminerDesk: Sendable {
   /// The original's header, which is all that is judged of it.
   private func original(_ claim: PECMessage, _ job: ExaminerJob) throws -> OriginalFindings? {
     guard let part = claim.originalPart else { return nil }
-    var octets = try job.content.octets(
-      in: part.bodyRange.lowerBound..<min(part.bodyRange.upperBound, part.bodyRange.lowerBound + limits.headerBytes * 2), spool: spool)
+    let isEightBit = job.facts.flags.contains(.eightBitBody)
+    if let range = claim.originalHeaderRange {
+      // One octet more than is read says that there is more.
+      let octets = try job.content.octets(in: range.prefix(limits.headerBytes + 1), spool: spool)
+      let header = HeaderFacts.parse(octets, limits: limits).header
+      return OriginalFindings(messageID: PECMessage.messageID(in: header), header: header, hasEightBit: isEightBit)
+    }
+    // Encoded, or not taken apart: the header's end is not known.
+    var octets = try job.content.octets(in: part.bodyRange.prefix(limits.headerBytes * 2), spool: spool)
     if ExaminerDesk.isEncoded(part.transferEncoding) { octets = TransferDecoder.decode(octets, encoding: part.transferEncoding) }
     var walker = MessageWalker(limits: limits, watchedBoundaryPrefix: [], checksLines: false)
     walker.feed(octets.span)
     var findings = OriginalFindings(walker.finish())
-    findings.hasEightBit = !job.facts.flags.isDisjoint(with: [.eightBitBody])
+    findings.hasEightBit = isEightBit
     return findings
   }
 
   static func isEncoded(_ encoding: String) -> Bool { encoding == "base64" || encoding == "quoted-printable" }
 
   /// Earlier receptions that this may be a copy of: of an envelope, the envelope; of a receipt, receipts.
-  private func known(_ data: CertificationData, isEnvelope: Bool) throws -> [KnownReception] {
-    try ledger.receptions(pecID: data.pecID).compactMap { reception in
-      guard reception.kind != .anomaly, reception.kind != .ordinary, (reception.kind == .envelope) == isEnvelope else { return nil }
+  static func known(pecID: String, fingerprint: String, isEnvelope: Bool, to ledger: Ledger) throws -> [KnownReception] {
+    try ledger.knownArrivals(pecID: pecID, fingerprint: fingerprint).compactMap { arrival in
+      guard arrival.kind != .anomaly, arrival.kind != .ordinary, (arrival.kind == .envelope) == isEnvelope else { return nil }
       return KnownReception(
-        id: reception.id, fingerprint: reception.fingerprint, recipients: reception.recipients, provider: reception.provider,
+        id: arrival.id, fingerprint: arrival.fingerprint, recipients: arrival.recipients, provider: arrival.provider,
         isEnvelope: isEnvelope)
     }
   }
@@ -197,7 +208,8 @@ private final class ExaminerDesk: Sendable {
     return progress
   }
 
-  /// A report to the null path's address (RFC 3464): whether it is one that we wait for is for the lanes to say.
+  /// A report to the null path's address (RFC 3464) that names an entry of the queue. The ledger knows them all; the lanes, which are to
+  /// settle the entry, may not know it yet.
   private func report(_ job: ExaminerJob) throws -> ReceivedDeliveryReport? {
     guard job.reversePath.isEmpty, job.facts.parts.first?.type == "multipart/report" else { return nil }
     let content = job.content
@@ -210,6 +222,7 @@ private final class ExaminerDesk: Sendable {
       }
     }
     if let failure { throw failure }
+    guard let token = report?.envelopeID, try ledger.entry(proofToken: token) != nil else { return nil }
     return report
   }
 

@@ -73,11 +73,12 @@ final class IncomingRun {
     judge(examination, at: instant)
   }
 
-  /// A report may be the proof of a delivery that some lane waits for.
+  /// A report may be the proof of a delivery that some lane waits for. The entry that it names is in the ledger: where no lane has it,
+  /// it is on its way there, or was settled this very moment, and the report is to come again.
   private func pass(_ report: ReceivedDeliveryReport, of examination: Examination, at instant: Instant) {
     let address = lane.returnAddress { [self] completion in
       switch completion {
-      case .mailbox(let fates) where fates.isEmpty: judge(examination, at: instant)
+      case .mailbox(let fates) where fates.isEmpty: giveUp("no lane knows yet what the delivery report is about")
       case .mailbox:
         perform([.reply(Verdict(code: 250, enhanced: "2.0.0", text: "Ok: the report is noted")), .releaseOriginal, .finished])
       default: giveUp("a delivery report could not be noted")

@@ -15,7 +15,8 @@ public struct DeliveryJourney: Sendable {
     public var fates: [RecipientFate]
     public var instant: Instant
     public var random: RandomBits
-    /// True when this is no attempt but what a delivery report said (RFC 3464): it proves.
+    /// True when this is no attempt but what a delivery report said (RFC 3464), which proves, or what was certain without one. It does
+    /// not count, and whoever is left stays due as he was.
     public var isReport: Bool
     /// The original in its brief form (RFC 6109 §3.3.2.2), where the receipts want it; nil when the brief form is the complete one.
     public var brief: EnclosedOriginal?

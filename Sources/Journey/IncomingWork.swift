@@ -101,7 +101,7 @@ struct IncomingWork: Sendable {
         changes.append(.progress(pecID: data.pecID, recipients: judgement.recipients, to: .takenInCharge))
       }
       drafts.append(made(receipt, Matter(reception), hasEightBit: false))
-      pass(.envelope, messageID: data.pecID, to: judgement.recipients, reception, proven: point.provesDeliveryByReport)
+      pass(.envelope, messageID: data.pecID, to: judgement.recipients, reception)
     }
     takeStrangers(record)
   }
@@ -284,8 +284,7 @@ extension IncomingWork {
 
   /// The message as it came, under our trace line.
   mutating func pass(
-    _ kind: MessageKind, messageID: String, to recipients: [String], _ reception: ReceptionRecord, under lines: [UInt8] = [],
-    proven: Bool = false
+    _ kind: MessageKind, messageID: String, to recipients: [String], _ reception: ReceptionRecord, under lines: [UInt8] = []
   ) {
     let facts = arrival.message.facts
     let groups = point.routing.grouped(recipients, atMost: point.limits.delivery.recipientsPerTransaction)
@@ -298,7 +297,8 @@ extension IncomingWork {
         sender: arrival.message.reversePath, recipients: group.addresses, route: group.route, content: [],
         createdAt: arrival.instant.unixSeconds, dueAt: arrival.instant.unixSeconds, reception: reception.id,
         hasEightBit: facts.hasEightBit,
-        proofToken: proven && group.route == .mailbox ? "\(arrival.random.secretToken)\(part)" : nil)
+        // Always: the mailboxes may have moved to a server that proves by reports when the entry is sent.
+        proofToken: kind == .envelope && group.route == .mailbox ? "\(arrival.random.secretToken)\(part)" : nil)
     }
     messages.append(
       OutgoingMessage(

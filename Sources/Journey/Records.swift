@@ -187,8 +187,9 @@ public struct QueueEntry: Sendable, Equatable {
   public var reception: String?
   /// True when octets above 127 are in the message (RFC 6152).
   public var hasEightBit: Bool
-  /// What a delivery report must name to be believed (ENVID, RFC 3461 §4.4): random, known to the mailbox server alone. Nil where the
-  /// next hop's own answer is the proof of delivery.
+  /// What a delivery report must name to be believed (ENVID, RFC 3461 §4.4): random, known to the mailbox server alone. Every envelope
+  /// to a mailbox has one, whether the mailboxes' server proves by reports or not: that may change while the entry waits. Nil for the
+  /// rest, of which no receipt is made.
   public var proofToken: String?
   /// Recipients whom the mailbox server has taken and of whom no report has come yet. Not among `recipients` any more.
   public var awaiting: [String]

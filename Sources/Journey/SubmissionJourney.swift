@@ -53,7 +53,7 @@ public struct SubmissionJourney: Sendable {
     /// Our own part as the recipients' provider (`pec-rules` 13.1).
     var reception: ReceptionRecord?
     var hasEightBit = false
-    var proofToken: String?
+    var proofToken = ""
   }
 
   private let point: ProviderPoints
@@ -123,7 +123,7 @@ public struct SubmissionJourney: Sendable {
       point.composer.takeCharge(
         facts, reception: pecID, receptions: own, serviceMailbox: point.serviceMailbox, at: arrival.instant,
         boundarySeed: arrival.random.boundary(2)))
-    work.proofToken = point.provesDeliveryByReport ? arrival.random.secretToken : nil
+    work.proofToken = arrival.random.secretToken
     work.reception = ReceptionRecord(
       id: pecID, instant: arrival.instant, kind: .envelope, facts: TransactionRecord(facts, accepted: true), recipients: own,
       copyRecipients: PrimaryOrCopy.copyRecipients(
@@ -144,7 +144,8 @@ public struct SubmissionJourney: Sendable {
         var entry = QueueEntry(
           draft, part: index, to: group, of: work.facts.pecID, reception: isReceived ? work.reception?.id : nil,
           at: work.facts.instant, hasEightBit: draft.kind == .envelope && work.hasEightBit)
-        if draft.kind == .envelope, group.route == .mailbox { entry.proofToken = work.proofToken.map { "\($0)\(index)" } }
+        // Always: the mailboxes may have moved to a server that proves by reports when the entry is sent.
+        if draft.kind == .envelope, group.route == .mailbox { entry.proofToken = "\(work.proofToken)\(index)" }
         return entry
       }
       messages.append(

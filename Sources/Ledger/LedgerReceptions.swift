@@ -13,6 +13,8 @@ public struct KnownArrival: Sendable, Equatable {
   public var fingerprint: String
   /// Name of the provider that signed it; empty for ordinary mail.
   public var provider: String
+  /// What the message was taken for.
+  public var kind: ReceptionKind
   /// Recipients of that reception.
   public var recipients: [String]
 }
@@ -56,7 +58,8 @@ extension LedgerReading {
         var row = StoredRow(stored, of: "receptions", path: access.path)
         places[try row.next()] = arrivals.count
         let arrival = KnownArrival(
-          id: try row.next(), pecID: try row.next(), fingerprint: try row.next(), provider: try row.next(), recipients: [])
+          id: try row.next(), pecID: try row.next(), fingerprint: try row.next(), provider: try row.next(),
+          kind: try row.next { ReceptionKind(rawValue: $0) }, recipients: [])
         messages.insert(LedgerColumns.message(fingerprint: arrival.fingerprint, reception: arrival.id))
         arrivals.append(arrival)
       }
@@ -99,7 +102,7 @@ enum LedgerReceptions {
 
   /// An id or a fingerprint; each part by its own index.
   static let find = """
-    SELECT id, reception, pec_id, fingerprint, provider FROM receptions WHERE id IN (
+    SELECT id, reception, pec_id, fingerprint, provider, kind FROM receptions WHERE id IN (
       SELECT id FROM (SELECT id FROM receptions WHERE pec_id = ?1 ORDER BY id LIMIT 1000)
       UNION SELECT reception_id FROM reception_recipients WHERE message = ?2
     ) ORDER BY id

@@ -41,6 +41,8 @@ public struct PECMessage: Sendable {
   public let certificationPart: MIMEPart?
   /// The original's part (`postacert.eml`), likewise.
   public let originalPart: MIMEPart?
+  /// The original's header. Nil when there is no such part, and when it is encoded or was not taken apart.
+  public let originalHeaderRange: Range<Int>?
 
   /// Reads the walker's facts of the message.
   public init(_ facts: MessageFacts) {
@@ -55,6 +57,7 @@ public struct PECMessage: Sendable {
       signature = nil
       certificationPart = nil
       originalPart = nil
+      originalHeaderRange = nil
       return
     }
     let signed = facts.parts[outer[0]]
@@ -65,12 +68,17 @@ public struct PECMessage: Sendable {
     guard signed.type == "multipart/mixed" else {
       certificationPart = nil
       originalPart = nil
+      originalHeaderRange = nil
       return
     }
     certificationPart = PECMessage.only(in: facts.parts, below: outer[0], named: "daticert.xml") {
       $0 == "application/xml" || $0 == "text/xml"
     }
-    originalPart = PECMessage.only(in: facts.parts, below: outer[0], named: "postacert.eml") { $0 == "message/rfc822" }
+    let original = PECMessage.only(in: facts.parts, below: outer[0], named: "postacert.eml") { $0 == "message/rfc822" }
+    originalPart = original
+    originalHeaderRange = original.flatMap { part in
+      facts.parts.first { $0.isMessageRoot && $0.parent.map { facts.parts[$0] } == part }?.headerRange
+    }
   }
 
   /// The Message-ID of a header without its brackets; nil when there is none, or several.

@@ -12,6 +12,8 @@ struct SignatureExamination {
   /// The time to judge at; nil takes the signer's clock, or the present where it is silent.
   var at: Int64?
   var now: Int64
+  /// The time that the content certifies for itself; nil when it does not.
+  var certified: Int64?
 
   /// Judges a detached signature over `content`.
   func verdict(cms: [UInt8], content: [Chunk]) -> SignatureVerdict {
@@ -87,7 +89,9 @@ struct SignatureExamination {
     _ index: Int, _ facts: CertificateFacts, _ known: CertificateSet, _ outline: SignedDataOutline, _ anchors: TrustAnchors,
     _ verdict: inout SignatureVerdict
   ) {
-    let time = verdict.judgedAt
+    // A certificate that ended on the way is traced as of a time when it had not; what was revoked since stays revoked.
+    var time = verdict.judgedAt
+    if verdict.validity == .expired, let certified, facts.isValid(at: certified) { time = certified }
     let path: VettedPath
     if let vetted = known.signers[index]?.path, vetted.notBefore <= time, time <= vetted.notAfter {
       path = vetted
@@ -102,7 +106,7 @@ struct SignatureExamination {
       if verdict.mathematics == .good { memory?.remember(known.adding(index, facts, path), of: outline) }
     }
     verdict.chain = path.chain(at: time)
-    if let lists { (verdict.revocation, verdict.revocationRemarks) = lists.judge(path, at: time) }
+    if let lists { (verdict.revocation, verdict.revocationRemarks) = lists.judge(path, at: verdict.judgedAt) }
   }
 
   /// The digest algorithms of twenty years of PEC (`pec-rules` 11.2).

@@ -27,11 +27,15 @@ public final class SignatureJudge: Sendable {
   ///   - content: the exact octets that were signed, in order.
   ///   - at: when the message arrived, seconds since 1970: dates and revocation are judged then.
   ///   - now: the present, seconds since 1970.
-  public func judge(cms: [UInt8], content: [Chunk], at: Int64, now: Int64) -> SignatureVerdict {
+  ///   - certified: the time that the message certifies for itself, seconds since 1970; nil when it does not. Where the signer's
+  ///     certificate expired between it and `at`, the path to the authorities is judged then (`pec-rules` 11.5), because those between
+  ///     may have ended with it. Validity and revocation are judged at `at` all the same.
+  public func judge(cms: [UInt8], content: [Chunk], at: Int64, now: Int64, certified: Int64? = nil) -> SignatureVerdict {
     guard cms.count <= SignatureVerifier.maximumBytes else {
       return SignatureVerdict(.refused(.tooLarge(cms.count)), judgedAt: at, now: now)
     }
-    return SignatureExamination(anchors: anchors, lists: lists, memory: memory, at: at, now: now).verdict(cms: cms, content: content)
+    return SignatureExamination(anchors: anchors, lists: lists, memory: memory, at: at, now: now, certified: certified)
+      .verdict(cms: cms, content: content)
   }
 }
 

@@ -53,7 +53,8 @@ public struct SignatureVerdict: Sendable, Equatable {
     case expired
   }
 
-  /// Whether the signer's certificate goes back to one of the anchors, judged at `judgedAt`.
+  /// Whether the signer's certificate goes back to one of the anchors, judged at `judgedAt`; of one that had expired by then, at the
+  /// time that the content certifies, where that was asked for.
   public enum Chain: Sendable, Equatable {
     /// No anchors were given.
     case notChecked

@@ -213,6 +213,20 @@ class Envelopes(Incoming):
             self.assertIn("errore-consegna", self.receipts(letter, 2))
 
 
+class Patient(Incoming):
+    """A minute until the second attempt."""
+
+    edit = staticmethod(lambda yaml: yaml.limits(firstRetrySeconds=60, lastRetrySeconds=60))
+
+    def test_a_service_address_costs_the_others_no_time(self):
+        """The service mailbox takes no envelope; who is named beside it has his at the first attempt."""
+        letter = self.gamma.envelope(MARIO, [service_mailbox("alfa"), ANNA])
+        self.post(letter)
+        found = self.receipts(letter, 3)
+        self.assertEqual(found["errore-consegna"][0].message.data.delivered_to, service_mailbox("alfa"))
+        self.assertEqual(found["avvenuta-consegna"][0].message.data.delivered_to, ANNA)
+
+
 class Anomalies(Incoming):
     """The standard policy: ordinary mail in anomaly envelopes."""
 
@@ -280,6 +294,17 @@ class Anomalies(Incoming):
         self.assertEqual(stored.header.get("Message-ID"), f"<{mark}>")
         event = next(event for event in self.gateway.events() if event["event"] == "busta-anomalia" and event.get("detail"))
         self.assertTrue(event["detail"])
+
+    def test_malformed_for_the_service_mailbox(self):
+        """What another provider meant for our service mailbox and made wrongly is delivered there in its anomaly envelope (pec-rules 6.3)."""
+        about = self.gamma.envelope(ANNA, [MARIO]).certified
+        letter = self.gamma.take_charge(about, [], service_mailbox("alfa"))
+        mark = secrets.token_hex(8)
+        self.post(letter.add("X-Prova", mark))
+        stored = poll(lambda: self.lying(mark, service_mailbox("alfa")), 30, "the anomaly envelope in the service mailbox")
+        self.assertEqual([each.kind for each in stored], ["errore"])
+        self.gateway.settled()
+        self.assertFalse([event for event in self.gateway.events() if event["event"] == "ricevuta-non-recapitata"])
 
     def test_strangers_of_a_good_envelope(self):
         letter = self.gamma.envelope(MARIO, [ANNA])

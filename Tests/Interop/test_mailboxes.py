@@ -3,6 +3,8 @@ them, the sender has exactly one final word about each recipient."""
 
 import re
 import signal
+import sqlite3
+import time
 
 from interop import forgers
 from interop.base import note, poll
@@ -333,6 +335,46 @@ class ByDSN(Mailboxes):
         self.assertEqual([entry["awaiting"] for entry in gateway.queue() if entry["awaiting"]], [[ANNA]])
         postfix.configure(defer_transports="")
         self.final(gateway, letter, {ANNA: "avvenuta-consegna"})
+
+    def test_a_report_that_no_lane_knows_of(self):
+        """The ledger waits for it and no lane has the entry, as in the first moment after a start: the report is to come again."""
+        mute = Sink(extensions=("PIPELINING", "8BITMIME", "DSN"))
+        self.addCleanup(mute.stop)
+        gateway = self.gateway(f'{{ smtp: "127.0.0.1:{mute.port}", reportsFrom: [127.0.0.1] }}').start()
+        gateway.stop()
+        # Without its transaction an entry is left alone: no lane ever has it.
+        ledger = next((gateway.folder / "alfa").rglob("ledger.sqlite"))
+        with sqlite3.connect(ledger) as database:
+            database.execute(
+                "INSERT INTO queue (entry, pec_id, message_id, kind, sender, route, content, created_at, due_at, attempts, proof_token)"
+                " VALUES ('e1', 'e1', 'e1', 'envelope', ?, 'mailbox', '', ?, ?, 0, 'segreto')",
+                (MARIO, int(time.time()), int(time.time()) + 3600),
+            )
+        gateway.start()
+        for envelope_id, code in (("segreto", 451), ("indovinato", 250)):
+            with Wire(gateway.ports.incoming) as wire:
+                wire.ehlo("mailboxes.example.test")
+                reply = transaction(wire, "", [SERVICE], made_up_report(envelope_id, ANNA))
+                self.assertEqual(reply.code, code, reply)
+
+    def test_other_mailboxes_while_it_waits(self):
+        """Queued for an LMTP server that was never there, and sent to Postfix after the operator changed the mailboxes: the answer is no
+        proof, the report is."""
+        gateway, postfix = self.start(settings={"defer_transports": "virtual"})
+        gateway.stop()
+        by_report = gateway.configuration.read_text()
+        gateway.configuration.write_text(mailboxes(by_report, '{ lmtp: "127.0.0.1:9" }'))
+        gateway.start()
+        letter = self.post(gateway, [ANNA])
+        poll(lambda: any(entry["attempts"] for entry in gateway.queue()), 30, "a failed attempt")
+        gateway.stop()
+        gateway.configuration.write_text(by_report)
+        gateway.start()
+        poll(lambda: "attesa-conferma" in self.kinds(gateway, letter), 30, "Postfix's 250")
+        self.assertEqual(self.words(letter), {}, "a receipt on the 250 alone")
+        postfix.configure(defer_transports="")
+        self.final(gateway, letter, {ANNA: "avvenuta-consegna"})
+        self.holds(self.folder(postfix, ANNA), letter)
 
     def test_a_server_without_dsn(self):
         """Nothing is handed to a server that cannot prove: the envelope waits, and is given up in the end."""

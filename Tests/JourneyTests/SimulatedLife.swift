@@ -286,13 +286,14 @@ struct SimulatedLife {
 
   /// Into mailboxes: at once and for certain, or through a server that answers now and reports later.
   private mutating func store(_ entry: QueueEntry, at provider: Int, isFair: Bool) -> [RecipientFate] {
-    entry.recipients.map { recipient in
+    let isReported = providers[provider].points.provesDeliveryByReport && entry.proofToken != nil
+    return entry.recipients.map { recipient in
       if recipient.hasPrefix("nessuno@") {
         return RecipientFate(recipient: recipient, outcome: .failed(.noMailbox, text: "no such mailbox"))
       }
       if !isFair, dice.chance(10) { return RecipientFate(recipient: recipient, outcome: .later("452 4.2.2 full")) }
-      providers[provider].store(entry, recipient, isIdempotent: entry.proofToken == nil)
-      if entry.proofToken != nil { reports.append(Report(provider: provider, entry: entry.id, recipient: recipient)) }
+      providers[provider].store(entry, recipient, isIdempotent: !isReported)
+      if isReported { reports.append(Report(provider: provider, entry: entry.id, recipient: recipient)) }
       return RecipientFate(recipient: recipient, outcome: .delivered("stored"))
     }
   }

@@ -128,14 +128,16 @@ import Testing
       .reception(reception("in4", kind: .anomaly, pecID: "in4", recipients: ["d@x"], fingerprint: "f-opec1")),
       .reception(reception("in5", recipients: [], fingerprint: "f5")),
     ])
-    func arrival(_ id: String, _ recipients: [String], _ fingerprint: String, pecID: String = "opec1") -> KnownArrival {
-      KnownArrival(id: id, pecID: pecID, fingerprint: fingerprint, provider: "Alfa S.p.A.", recipients: recipients)
+    func arrival(
+      _ id: String, _ recipients: [String], _ fingerprint: String, pecID: String = "opec1", kind: ReceptionKind = .envelope
+    ) -> KnownArrival {
+      KnownArrival(id: id, pecID: pecID, fingerprint: fingerprint, provider: "Alfa S.p.A.", kind: kind, recipients: recipients)
     }
     let ofThatID = [
       arrival("in1", ["b@x", "a@x"], "f-opec1"), arrival("in2", ["c@x"], "f-opec1"), arrival("in3", ["a@x"], "forged"),
       arrival("in5", [], "f5"),
     ]
-    let anomaly = arrival("in4", ["d@x"], "f-opec1", pecID: "in4")
+    let anomaly = arrival("in4", ["d@x"], "f-opec1", pecID: "in4", kind: .anomaly)
     #expect(try ledger.knownArrivals(pecID: "opec1", fingerprint: "") == ofThatID)
     #expect(try ledger.knownArrivals(pecID: "opec1", fingerprint: "unheard of") == ofThatID)
     #expect(try ledger.knownArrivals(pecID: "opec1", fingerprint: "f-opec1") == ofThatID[..<3] + [anomaly] + ofThatID[3...])
@@ -160,6 +162,17 @@ import Testing
     #expect(
       isConflict(
         #expect(throws: LedgerError.self) { try ledger.commit([.reception(reception("in300", recipients: ["R7@pec.beta.test"]))]) }))
+  }
+
+  /// Receipts about one message for many recipients: the one that comes again is found, however many came before it.
+  @Test func theThousandAndFirstOfAnId() throws {
+    let folder = Folder()
+    let ledger = try Ledger(path: folder.ledger)
+    let made = (0..<1005).map { reception("in\($0)", kind: .notification, recipients: ["anna@x"], fingerprint: "f\($0)") }
+    try ledger.commit(made.map { .reception($0) })
+    let found = try ledger.knownArrivals(pecID: "opec1", fingerprint: "f1004")
+    #expect(found.count == 1001)
+    #expect(found.last?.id == "in1004" && found.last?.kind == .notification && found.last?.recipients == ["anna@x"])
   }
 
   // MARK: - Fates

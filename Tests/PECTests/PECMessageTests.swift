@@ -53,7 +53,29 @@ import Testing
     #expect(text(octets[signed]).hasPrefix("Content-Type: multipart/mixed") && text(octets[signed]).hasSuffix("--m--\r\n"))
     #expect(text(octets[try #require(read.certificationPart).bodyRange]) == "<a/>")
     #expect(text(octets[try #require(read.originalPart).bodyRange]) == "Subject: x\r\n\r\ny")
+    #expect(text(octets[try #require(read.originalHeaderRange)]) == "Subject: x\r\n")
     #expect(read.signature != nil)
+  }
+
+  /// The original's own header, and not that of a message in it or beside it; nothing where the walker saw none.
+  @Test(arguments: [
+    ("Message-ID: <a@b>\nSubject: x\n\n", "Message-ID: <a@b>\r\nSubject: x\r\n"),
+    ("Content-Type: message/rfc822\n\nSubject: inner\n\n", "Content-Type: message/rfc822\r\n"), ("Subject: x\n", "Subject: x\r\n"),
+    ("\n", ""),
+  ])
+  func originalsHeader(header: String, expected: String) throws {
+    let attached = "Content-Type: message/rfc822; name=\"altro.eml\"\n\nSubject: other\n\nz\n"
+    let original = "Content-Type: message/rfc822; name=\"postacert.eml\"\n\n" + header + String(repeating: "y\n", count: 1000)
+    let whole = message([attached, xml, header == "Subject: x\n" ? String(original.dropLast(2000)) : original])
+    #expect(text(wire(whole)[try #require(read(whole).originalHeaderRange)]) == expected)
+  }
+
+  @Test(arguments: ["base64", "quoted-printable"])
+  func encodedOriginalsHaveNoHeaderRange(encoding: String) throws {
+    let encoded = mail.replacing("\n\nSubject", with: "\nContent-Transfer-Encoding: \(encoding)\n\nSubject")
+    let read = read(message([xml, encoded]))
+    #expect(read.originalPart?.transferEncoding == encoding && read.originalHeaderRange == nil)
+    #expect(self.read("Subject: x\n\n").originalHeaderRange == nil)
   }
 
   @Test func ambiguousPartsAreNone() {

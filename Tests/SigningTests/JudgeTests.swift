@@ -143,6 +143,46 @@ import Testing
     #expect(judged(judge, short).holds)
   }
 
+  /// The signer's certificate and the one above it ended while the message was on its way (`pec-rules` 11.5): the path is that of the
+  /// message's own time, and nothing else is better for it.
+  @Test func aPathThatEndedWithItsSigner() throws {
+    let authority = "basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n"
+    try world.issue(
+      "brief-middle", key: "middle", by: "root", subject: "/C=IT/O=Test/CN=Test CA 1", days: 11,
+      extensions: authority + "authorityKeyIdentifier=keyid")
+    try world.issue("brief-signer", key: "signer", by: "middle", subject: "/C=IT/O=Alfa", days: 10, extensions: TestWorld.profile)
+    let cms = try world.signature("brief-path", of: JudgeTests.content, by: "brief-signer", key: "signer", with: ["brief-middle"])
+    let (valid, late) = (world.now + 86_400, world.now + 86_400 * 12)
+    func judged(_ judge: SignatureJudge, at: Int64, certified: Int64?) -> SignatureVerdict {
+      judge.judge(cms: cms, content: [Chunk(JudgeTests.content)], at: at, now: at, certified: certified)
+    }
+    let lists = RevocationLists()
+    // One that remembers the path from the day when all was well, and one that has never seen it.
+    let warm = try judge("root", lists: lists)
+    #expect(judged(warm, at: valid, certified: nil).holds)
+    for judge in [warm, try judge("root", lists: lists)] {
+      let certified = judged(judge, at: late, certified: valid)
+      #expect(certified.chain == judged(judge, at: valid, certified: nil).chain)
+      #expect(certified.mathematics == .good && certified.validity == .expired && certified.judgedAt == late && !certified.holds)
+      // No time, or one when the certificate was not valid: the path is judged at arrival.
+      for other in [nil, late, world.now + 86_400 * 11, 0, .min, .max] as [Int64?] {
+        let found = judged(judge, at: late, certified: other)
+        #expect(found.chain == .bad(reason: "it had expired by then", certificate: "C=IT, O=Test, CN=Test CA 1"))
+      }
+      // Of a certificate that is valid the message's own time says nothing.
+      #expect(judged(judge, at: valid, certified: 0) == judged(judge, at: valid, certified: nil))
+    }
+    // Revoked since the message's own time is revoked.
+    _ = try lists.load(
+      world.list("brief", [Revoked(certificate: "brief-signer", at: valid + 3600)]), named: "brief", anchors: world.anchors("middle"))
+    let revoked = judged(try judge("root", lists: lists), at: late, certified: valid)
+    #expect(revoked.isRevoked)
+    guard case .good = revoked.chain else {
+      Issue.record("\(revoked.sentences)")
+      return
+    }
+  }
+
   /// `pec-rules` 11.2 and 11.3: the certificates of twenty years.
   @Test func certificatesThatBreakTheProfile() throws {
     try world.key("short", bits: 1024)
