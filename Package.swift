@@ -47,6 +47,7 @@ let package = Package(
     room("Octets", ["CPlatform"]),
     room("Limits"),
     room("Threading", ["CPlatform"]),
+    room("Channels", ["CPlatform", "Octets"]),
 
     // Floor 1, pure: the rules.
     room("MIMEStream", ["Octets", "Limits"]),
@@ -99,6 +100,7 @@ let package = Package(
 
     // Tests, a target for each room.
     tests("HouseTests", []),
+    tests("ChannelsTests", ["Channels", "Octets"]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("MIMEStreamTests", ["MIMEStream", "Octets", "Limits"]),

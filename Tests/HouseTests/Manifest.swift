@@ -16,7 +16,7 @@ struct Manifest {
     }
     products = Set(modules.values)
     let body = text.range(of: "targets: [\n").map { text[$0.upperBound...] } ?? text[...]
-    for match in body.matches(of: /(\broom|\.systemLibrary|\.target|\.executableTarget)\(\s*(?:name:\s*)?"(\w+)"/) {
+    for match in body.matches(of: /(\broom|\.systemLibrary|\.target|\.executableTarget)\(\s*(?:name:\s*)?"([\w-]+)"/) {
       let name = String(match.2)
       let rest = Manifest.arguments(body[match.range.upperBound...])
       let isC = match.1 == ".systemLibrary" || !rest.contains("swiftSettings") && match.1 == ".target"

@@ -6,6 +6,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "processes.h"
+
 /// First index of `byte` in `bytes[0..<count]`, or -1. memchr, vectorised by the C library.
 ptrdiff_t ceralacca_find_byte(const uint8_t *bytes, size_t count, uint8_t byte);
 /// First index of `needle` in `bytes[0..<count]`, or -1. memmem.
