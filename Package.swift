@@ -54,6 +54,7 @@ let package = Package(
     room("SMTPWire", ["Octets", "Limits"]),
     room("PEC", ["Octets", "Limits", "MIMEStream"]),
     room("Reception", ["Octets", "Limits", "MIMEStream", "PEC"]),
+    room("ScanWire", ["Octets"]),
 
     // Floor 2, pure: a message's life.
     room("Journey", ["Octets", "Limits", "MIMEStream", "PEC", "Reception"]),
@@ -101,6 +102,7 @@ let package = Package(
     // Tests, a target for each room.
     tests("HouseTests", []),
     tests("ChannelsTests", ["Channels", "Octets"]),
+    tests("ScanWireTests", ["ScanWire"]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("MIMEStreamTests", ["MIMEStream", "Octets", "Limits"]),
