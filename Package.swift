@@ -55,6 +55,7 @@ let package = Package(
     room("PEC", ["Octets", "Limits", "MIMEStream"]),
     room("Reception", ["Octets", "Limits", "MIMEStream", "PEC"]),
     room("ScanWire", ["Octets"]),
+    room("MIMEViews", ["Octets", "Limits", "MIMEStream"]),
 
     // Floor 2, pure: a message's life.
     room("Journey", ["Octets", "Limits", "MIMEStream", "PEC", "Reception"]),
@@ -103,6 +104,7 @@ let package = Package(
     tests("HouseTests", []),
     tests("ChannelsTests", ["Channels", "Octets"]),
     tests("ScanWireTests", ["ScanWire"]),
+    tests("MIMEViewsTests", ["MIMEViews", "MIMEStream", "Octets", "Limits"]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("MIMEStreamTests", ["MIMEStream", "Octets", "Limits"]),
