@@ -42,6 +42,7 @@ let package = Package(
     .target(name: "CPlatform", linkerSettings: [.linkedLibrary("crypt")]),
     .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CLDAP", providers: [.apt(["libldap-dev"])]),
+    .target(name: "CConfinement", linkerSettings: [.linkedLibrary("seccomp")]),
 
     // Ground.
     room("Octets", ["CPlatform"]),
@@ -72,6 +73,7 @@ let package = Package(
     room("WebFetch", ["CCurl"]),
     room("LDAPSearch", ["CLDAP"]),
     room("Configuration", ["Limits", yams]),
+    room("Confinement", ["CConfinement"]),
 
     // Floor 4: the wiring.
     room(
@@ -105,6 +107,7 @@ let package = Package(
     tests("ChannelsTests", ["Channels", "Octets"]),
     tests("ScanWireTests", ["ScanWire"]),
     tests("MIMEViewsTests", ["MIMEViews", "MIMEStream", "Octets", "Limits"]),
+    tests("ConfinementTests", ["Confinement"], resources: [.copy("Fixtures")]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("MIMEStreamTests", ["MIMEStream", "Octets", "Limits"]),
