@@ -28,7 +28,10 @@ let log = Target.Dependency.product(name: "Logging", package: "swift-log")
 
 let package = Package(
   name: "ceralacca",
-  products: [.executable(name: "ceralacca", targets: ["ceralacca"])],
+  products: [
+    .executable(name: "ceralacca", targets: ["ceralacca"]),
+    .executable(name: "ceralacca-scanner", targets: ["ceralacca-scanner"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -42,6 +45,7 @@ let package = Package(
     .target(name: "CPlatform", linkerSettings: [.linkedLibrary("crypt")]),
     .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CLDAP", providers: [.apt(["libldap-dev"])]),
+    .systemLibrary(name: "CLibclamav", pkgConfig: "libclamav", providers: [.apt(["libclamav-dev"])]),
     .target(name: "CConfinement", linkerSettings: [.linkedLibrary("seccomp")]),
 
     // Ground.
@@ -74,6 +78,7 @@ let package = Package(
     room("LDAPSearch", ["CLDAP"]),
     room("Configuration", ["Limits", yams]),
     room("Confinement", ["CConfinement"]),
+    room("ScanEngine", ["CLibclamav", "Octets", "ScanWire"]),
 
     // Floor 4: the wiring.
     room(
@@ -82,6 +87,8 @@ let package = Package(
         "Octets", "Limits", "Threading", "MIMEStream", "SMTPWire", "PEC", "Reception", "Journey", "EventLoop", "TLSPipe",
         "Signing", "Spool", "Ledger", "Mailstore", "Accounts", "ProviderIndex", "WebFetch", "LDAPSearch", "Configuration", log,
       ]),
+    // The scanner's own processes: the gateway and its key are not among them.
+    room("ScannerWork", ["Channels", "Confinement", "Limits", "MIMEViews", "Octets", "ScanEngine", "ScanWire"]),
 
     // Floor 5: what people do with it.
     room(
@@ -101,6 +108,7 @@ let package = Package(
     .executableTarget(
       name: "ceralacca", dependencies: ["Octets", "Laboratory", "Operations", argumentParser],
       swiftSettings: strict),
+    .executableTarget(name: "ceralacca-scanner", dependencies: ["ScannerWork"], swiftSettings: strict),
 
     // Tests, a target for each room.
     tests("HouseTests", []),
@@ -108,6 +116,8 @@ let package = Package(
     tests("ScanWireTests", ["ScanWire"]),
     tests("MIMEViewsTests", ["MIMEViews", "MIMEStream", "Octets", "Limits"]),
     tests("ConfinementTests", ["Confinement"], resources: [.copy("Fixtures")]),
+    tests("ScanEngineTests", ["ScanEngine", "ScanWire", "Octets"]),
+    tests("ScannerWorkTests", ["ScannerWork", "Channels", "ScanWire", "Octets"]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("MIMEStreamTests", ["MIMEStream", "Octets", "Limits"]),
