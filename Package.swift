@@ -79,6 +79,7 @@ let package = Package(
     room("Configuration", ["Limits", yams]),
     room("Confinement", ["CConfinement"]),
     room("ScanEngine", ["CLibclamav", "Octets", "ScanWire"]),
+    room("Scanning", ["COpenSSL", "Channels", "Octets", "ScanWire", "Threading"]),
 
     // Floor 4: the wiring.
     room(
@@ -118,6 +119,7 @@ let package = Package(
     tests("ConfinementTests", ["Confinement"], resources: [.copy("Fixtures")]),
     tests("ScanEngineTests", ["ScanEngine", "ScanWire", "Octets"]),
     tests("ScannerWorkTests", ["ScannerWork", "Channels", "ScanWire", "Octets"]),
+    tests("ScanningTests", ["Scanning", "Channels", "ScanWire", "Octets"]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("MIMEStreamTests", ["MIMEStream", "Octets", "Limits"]),
