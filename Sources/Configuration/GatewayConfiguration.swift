@@ -28,6 +28,8 @@ public struct GatewayConfiguration: Sendable, Equatable {
   public var ordinaryMail: OrdinaryMailSettings
   /// Whom signatures of other providers are checked against.
   public var trust: TrustSettings
+  /// The virus scanner; nil where the file says that it is off.
+  public var scanner: ScannerConfiguration?
   /// The bounds, those that the file does not name at their defaults.
   public var limits: Limits
   /// Event loops, each on a thread of its own.
@@ -39,8 +41,9 @@ public struct GatewayConfiguration: Sendable, Equatable {
   public init(
     hostname: String, provider: ProviderSettings, dataDirectory: String, index: IndexSettings, signer: SignerSettings,
     tls: TLSSettings?, usersFile: String, mailboxes: MailboxStore, listeners: [ListenerSettings], routes: [RouteSettings],
-    ordinaryMail: OrdinaryMailSettings = OrdinaryMailSettings(), trust: TrustSettings = TrustSettings(), limits: Limits = Limits(),
-    lanes: Int = GatewayConfiguration.processors, log: LogSettings = LogSettings()
+    ordinaryMail: OrdinaryMailSettings = OrdinaryMailSettings(), trust: TrustSettings = TrustSettings(),
+    scanner: ScannerConfiguration?, limits: Limits = Limits(), lanes: Int = GatewayConfiguration.processors,
+    log: LogSettings = LogSettings()
   ) {
     self.hostname = hostname
     self.provider = provider
@@ -54,6 +57,7 @@ public struct GatewayConfiguration: Sendable, Equatable {
     self.routes = routes
     self.ordinaryMail = ordinaryMail
     self.trust = trust
+    self.scanner = scanner
     self.limits = limits
     self.lanes = lanes
     self.log = log

@@ -73,6 +73,23 @@ extension GatewayConfiguration {
   }
 }
 
+extension ScannerConfiguration {
+  /// The folder for what archives hold while they are looked into: the one that is named, else `/dev/shm`, which is memory, else one
+  /// below the data directory.
+  public func temporaryFolder(dataDirectory: String) -> String {
+    if let temporary { return temporary }
+    return FileManager.default.fileExists(atPath: "/dev/shm/.") ? "/dev/shm" : dataDirectory + "/scan"
+  }
+
+  /// Path of `ceralacca-scanner`: the one that is named, else beside the running executable.
+  public var executablePath: String {
+    if let executable { return executable }
+    let running = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+    let folder = running[..<(running.lastIndex(of: "/") ?? running.startIndex)]
+    return "\(folder)/ceralacca-scanner"
+  }
+}
+
 extension RouteCredentials {
   /// The password: the first line of its file.
   /// - Throws: when the file cannot be read or begins with an empty line.

@@ -11,7 +11,7 @@ struct Reader {
 
   static let keys = [
     "hostname", "provider", "dataDirectory", "index", "signer", "tls", "users", "mailboxes", "listeners", "routes", "ordinaryMail",
-    "trust", "limits", "lanes", "log",
+    "trust", "scanner", "limits", "lanes", "log",
   ]
 
   func configuration() -> GatewayConfiguration? {
@@ -34,15 +34,16 @@ struct Reader {
     let ordinaryMail = ordinaryMail(top, domains: provider?.domains)
     let trust = trust(top)
     let limits = limits(top)
+    let scanner = scanner(top, limits)
     let lanes = top.has("lanes") ? top.whole(top.optional("lanes"), 1...256) : GatewayConfiguration.processors
     let logging = logging(top)
     guard let hostname, let provider, let dataDirectory, let index, let signer, let users, let mailboxes, let listeners, let routes,
-      let ordinaryMail, let trust, let limits, let lanes, let logging
+      let ordinaryMail, let trust, let scanner, let limits, let lanes, let logging
     else { return nil }
     return GatewayConfiguration(
       hostname: hostname, provider: provider, dataDirectory: dataDirectory, index: index, signer: signer, tls: tls,
       usersFile: users, mailboxes: mailboxes, listeners: listeners, routes: routes, ordinaryMail: ordinaryMail, trust: trust,
-      limits: limits, lanes: lanes, log: logging)
+      scanner: scanner, limits: limits, lanes: lanes, log: logging)
   }
 
   // MARK: Parts that several keys share

@@ -91,9 +91,13 @@ struct Section {
   /// A setting that must be there.
   /// - Parameter example: what a line for it may look like.
   func required(_ name: String, example: String) -> Setting? {
-    if values[name] == nil, !meant.contains(name) {
-      log.add(place, key: Section.path(key, name), "is missing", "add it, for example '\(name): \(example)'")
-    }
+    required(name, remedy: "add it, for example '\(name): \(example)'")
+  }
+
+  /// A setting that must be there.
+  /// - Parameter remedy: what to do when it is not.
+  func required(_ name: String, remedy: String) -> Setting? {
+    if values[name] == nil, !meant.contains(name) { log.add(place, key: Section.path(key, name), "is missing", remedy) }
     return optional(name)
   }
 

@@ -32,6 +32,7 @@ private struct Writer {
     lines += it.routes.map { "  - { \(route($0)) }" }
     lines += ordinaryMail(it.ordinaryMail)
     if !it.trust.authorities.isEmpty { lines.append("trust: { \(trust(it.trust)) }") }
+    lines += scanner(it.scanner)
     let bounds = limits(it.limits)
     if !bounds.isEmpty { lines += ["limits:"] + bounds.map { "  " + $0 } }
     lines.append("lanes: \(it.lanes)")
@@ -79,6 +80,23 @@ private struct Writer {
     if trust.usesDistributionPoints { parts.append("distributionPoints: true") }
     parts.append("refreshMinutes: \(trust.refreshMinutes)")
     return parts.joined(separator: ", ")
+  }
+
+  private func scanner(_ scanner: ScannerConfiguration?) -> [String] {
+    guard let scanner else { return ["scanner: off"] }
+    var lines = ["database: \(path(scanner.database))", "workers: \(scanner.workers)", "user: \(scalar(scanner.user))"]
+    if let temporary = scanner.temporary { lines.append("temporary: \(path(temporary))") }
+    if let executable = scanner.executable { lines.append("executable: \(path(executable))") }
+    lines += ["encrypted: \(scanner.encrypted.rawValue)", "beyondLimits: \(scanner.beyondLimits.rawValue)"]
+    lines.append("infectedOrdinaryMail: \(scanner.infectedOrdinaryMail.rawValue)")
+    let down = scanner.whenDown
+    lines.append("whenDown: { submission: \(down.submission.rawValue), incoming: \(down.incoming.rawValue) }")
+    let usual = ScanLimits()
+    for key in ScanKey.all where scanner.limits[keyPath: key.bound] != usual[keyPath: key.bound] {
+      let value = scanner.limits[keyPath: key.bound]
+      lines.append("\(key.name): \(key.unit == .octets ? Section.sizeText(value) : String(value))")
+    }
+    return ["scanner:"] + lines.map { "  " + $0 }
   }
 
   private func ordinaryMail(_ settings: OrdinaryMailSettings) -> [String] {

@@ -74,6 +74,24 @@ public struct CertificationData: Sendable, Equatable {
     self.extendedError = extendedError
   }
 
+  /// The sentence of `errore-esteso`: what follows an enhanced status code (RFC 3463) and the provider's name, with hyphens or commas
+  /// between the three (pec-rules 5.2); the whole where it has another form, nil where there is none.
+  public var errorSentence: String? {
+    guard let extendedError, !extendedError.isEmpty else { return nil }
+    let octets = Array(extendedError.utf8)
+    let status = octets.prefix { $0 == UInt8(ascii: ".") || $0 &- 48 < 10 }
+    let numbers = status.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+    guard numbers.count == 3, numbers.allSatisfy({ (1...3).contains($0.count) }) else { return extendedError }
+    let rest = octets.dropFirst(status.count)
+    for separator in [" - ", ", "] {
+      let opening = separator + provider + separator
+      // Providers spell their own name with other capitals here than there.
+      guard rest.count > opening.utf8.count, ASCII.equal(rest.prefix(opening.utf8.count), opening.utf8) else { continue }
+      return String(decoding: rest.dropFirst(opening.utf8.count), as: UTF8.self)
+    }
+    return extendedError
+  }
+
   /// The document `daticert.xml`: UTF-8, LF line ends, four spaces for each level, children in the order of the DTD.
   public func xml() -> [UInt8] {
     var out: [UInt8] = []

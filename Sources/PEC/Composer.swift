@@ -32,9 +32,9 @@ public struct Composer: Sendable {
   }
 
   /// Non-acceptance notice for a virus (avviso di non accettazione per virus informatico), RFC 6109 §3.1.3.
-  /// - Parameter threat: the scanner's name of what it found.
+  /// - Parameter threat: the scanner's name of what it found; cut at 500 characters.
   public func nonAcceptanceVirus(_ facts: TransactionFacts, threat: String, boundarySeed: UInt64) -> Draft {
-    let threat = oneLine(threat)
+    let threat = Composer.cut(oneLine(threat), at: 500)
     return notice(.nonAcceptanceVirus, facts, Details(description: threat, extended: ("5.7.0", threat)), seed: boundarySeed)
   }
 

@@ -4,6 +4,8 @@ final class KindTraits: Sendable {
   let subjectPrefix: String
   /// Header fields that mark the kind for machines, in order.
   let marks: [(name: String, value: String)]
+  /// Whether X-Mittente says who sent the original: the notice goes to that sender's provider, and not to the sender.
+  let namesSender: Bool
   /// `tipo` of the certification data; nil for the message that carries none.
   let type: CertificationType?
   /// `errore` where the kind alone decides it; nil where the event does.
@@ -14,11 +16,12 @@ final class KindTraits: Sendable {
   let text: TextTemplate
 
   init(
-    subjectPrefix: String, marks: [(name: String, value: String)], type: CertificationType?, error: CertificationError?,
-    identifierCode: String?, text: TextTemplate
+    subjectPrefix: String, marks: [(name: String, value: String)], namesSender: Bool = false, type: CertificationType?,
+    error: CertificationError?, identifierCode: String?, text: TextTemplate
   ) {
     self.subjectPrefix = subjectPrefix
     self.marks = marks
+    self.namesSender = namesSender
     self.type = type
     self.error = error
     self.identifierCode = identifierCode
@@ -39,6 +42,7 @@ extension MessageKind {
     case .deliveryComplete: KindTraits.deliveryComplete
     case .deliveryBrief: KindTraits.deliveryBrief
     case .deliveryConcise: KindTraits.deliveryConcise
+    case .virusDetection: KindTraits.virusDetection
     case .virusNonDelivery: KindTraits.virusNonDelivery
     case .anomaly: KindTraits.anomaly
     case .notification, .ordinary, .deliveryReport: preconditionFailure("the table has no row for \(rawValue)")
@@ -173,6 +177,21 @@ extension KindTraits {
         """))
   }
 
+  // RFC 6109 §3.2.3; `errore` as in the interoperability session of 2008 (pec-rules 2.4)
+  static let virusDetection = KindTraits(
+    subjectPrefix: "PROBLEMA DI SICUREZZA: ",
+    marks: [("X-Ricevuta", "rilevazione-virus")], namesSender: true,
+    type: .virusDetection, error: .other, identifierCode: "riv",
+    text: TextTemplate(
+      """
+      Avviso di rilevazione virus
+      Il giorno [data] alle ore [ora] ([zona]) nel messaggio
+      "[oggetto]" proveniente da "[mittente]"
+      e destinato all'utente "[destinatario]"
+      è stato rilevato un problema di sicurezza [descrizione].
+      Identificativo messaggio: [id]
+      """))
+
   // RFC 6109 §3.2.4
   static let virusNonDelivery = KindTraits(
     subjectPrefix: "AVVISO DI MANCATA CONSEGNA PER VIRUS: ",
@@ -205,13 +224,13 @@ extension KindTraits {
       Il messaggio originale è incluso in allegato.
       """))
 
-  /// Prefixes that a received message's subject may begin with: those of the table, and of the two notices that only others make so far
-  /// (RFC 6109 §3.1.6, §3.2.3).
+  /// Prefixes that a received message's subject may begin with: those of the table, and of the notice that only others make so far
+  /// (RFC 6109 §3.1.6).
   static let subjectPrefixes: [String] =
     MessageKind.allCases.compactMap { kind in
       switch kind {
       case .notification, .ordinary, .deliveryReport: nil
       default: kind.traits.subjectPrefix
       }
-    } + ["PROBLEMA DI SICUREZZA: ", "AVVISO DI MANCATA CONSEGNA PER SUP. TEMPO MASSIMO: "]
+    } + ["AVVISO DI MANCATA CONSEGNA PER SUP. TEMPO MASSIMO: "]
 }

@@ -20,6 +20,8 @@ public enum MessageKind: String, Sendable, CaseIterable, Codable {
   case deliveryBrief
   /// Concise delivery receipt (ricevuta sintetica di avvenuta consegna).
   case deliveryConcise
+  /// Virus detection notice (avviso di rilevazione virus informatico), for the provider that sent the message.
+  case virusDetection
   /// Virus non-delivery notice (avviso di mancata consegna per virus informatico).
   case virusNonDelivery
   /// Anomaly envelope (busta di anomalia).

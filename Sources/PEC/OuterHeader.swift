@@ -63,6 +63,7 @@ extension Composer {
 
   private func appendMarks(_ kind: MessageKind, _ facts: TransactionFacts, _ head: inout [UInt8]) {
     for mark in kind.traits.marks { head.appendField(mark.name, mark.value) }
+    if kind.traits.namesSender { head.appendField("X-Mittente", facts.sender) }
     if let id = facts.clientMessageID { head.appendField("X-Riferimento-Message-ID", id) }
   }
 

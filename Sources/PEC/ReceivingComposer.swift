@@ -36,12 +36,32 @@ extension Composer {
     return notice(kind, facts, details, seed: boundarySeed)
   }
 
+  /// Virus detection notice (avviso di rilevazione virus informatico) for one recipient of an infected envelope, RFC 6109 §3.2.3: to the
+  /// service mailbox of the provider that signed it. The original is not attached.
+  /// - Parameters:
+  ///   - facts: those of the envelope.
+  ///   - reception: our own identifier of the reception.
+  ///   - recipient: as RCPT gave it.
+  ///   - threat: the scanner's name of what it found; cut at 500 characters.
+  ///   - serviceMailbox: `mailReceipt` of the provider's record.
+  ///   - instant: when it was found.
+  public func virusDetection(
+    _ facts: TransactionFacts, reception: String, recipient: String, threat: String, serviceMailbox: String, at instant: Instant,
+    boundarySeed: UInt64
+  ) -> Draft {
+    let threat = Composer.cut(oneLine(threat), at: 500)
+    var details = Details(instant: instant, recipient: recipient, description: threat, extended: ("5.7.0", threat))
+    details.source = reception
+    details.addressee = serviceMailbox
+    return notice(.virusDetection, facts, details, seed: boundarySeed)
+  }
+
   /// Virus non-delivery notice (avviso di mancata consegna per virus informatico) for one recipient, RFC 6109 §3.2.4: what we tell our
   /// sender when another provider reports a virus. The original is not attached.
   /// - Parameters:
   ///   - facts: those of the virus detection notice.
   ///   - reception: our own identifier of that notice's reception.
-  ///   - threat: what the other provider says was found; cut at 500 characters.
+  ///   - threat: what the other provider says was found, see `CertificationData.errorSentence`; cut at 500 characters.
   public func virusNonDelivery(
     _ facts: TransactionFacts, reception: String, recipient: String, threat: String, at instant: Instant, boundarySeed: UInt64
   ) -> Draft {

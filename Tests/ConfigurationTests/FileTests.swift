@@ -44,6 +44,7 @@ enum Fixtures {
     #expect(it.provider.serviceMailbox == "posta-certificata@pec.alfa.test")
     #expect(it.ordinaryMail == OrdinaryMailSettings(standard: .anomaly, forged: .refuse))
     #expect(it.trust == TrustSettings())
+    #expect(it.scanner == nil)
     #expect(it.signer.certificate == "/etc/ceralacca/signer.pem")
     #expect(it.signer.threads >= 1)
     #expect(it.tls == nil)
@@ -98,6 +99,21 @@ enum Fixtures {
     limits.storage.intakeMemoryBytes = 64 * 1_048_576
     limits.storage.minimumFreeBytes = 0
     #expect(it.limits == limits)
+    var bounds = ScanLimits()
+    bounds.scanSeconds = 60
+    bounds.workerMemoryBytes = 2 << 30
+    bounds.maximumScanBytes = 500 << 20
+    bounds.maximumFileBytes = 204_801 << 10
+    bounds.depth = 20
+    bounds.files = 1000
+    bounds.databaseCheckSeconds = 5
+    bounds.cachedVerdicts = 0
+    #expect(
+      it.scanner
+        == ScannerConfiguration(
+          database: "/var/lib/clamav", workers: 2, user: "ceralacca-scan", temporary: "/etc/ceralacca/scan",
+          executable: "/usr/libexec/ceralacca-scanner", encrypted: .refuse, beyondLimits: .accept, infectedOrdinaryMail: .discard,
+          whenDown: ScannerOutage(submission: .connection, incoming: .message), limits: bounds))
     #expect(it.lanes == 3)
     #expect(it.log == LogSettings(format: .json, level: .debug))
   }
@@ -128,6 +144,7 @@ enum Fixtures {
           authorities: ["/etc/ceralacca/ca.pem", "/etc/ssl/other-ca.pem"],
           revocationLists: ["/etc/ceralacca/ca.crl", "http://crl.example.org/ca.crl", "HTTPS://[2001:db8::1]:8443/x?y=z"],
           usesDistributionPoints: true, refreshMinutes: 5))
+    #expect(it.scanner == ScannerConfiguration(database: "/etc/ceralacca/signatures/provider.ndb", workers: 1))
     #expect(it.trust.revocationLists.map(TrustSettings.isAddress) == [false, true, true])
 
     let ldap = try GatewayConfiguration.parse(Fixtures.text("good/ldap.yaml"), named: "ldap.yaml", folder: "/etc/ceralacca")
@@ -228,6 +245,21 @@ enum Fixtures {
       try "x".write(toFile: folder.path + "/" + name, atomically: true, encoding: .utf8)
     }
     #expect(try GatewayConfiguration.load(path: file).trust.revocationLists.first == folder.path + "/ca.crl")
+  }
+
+  /// Where the scanner is and where it works, with and without a word about it.
+  @Test func theScannersPlacesHaveDefaults() throws {
+    let text = try Fixtures.text("good/smallest.yaml").replacingOccurrences(of: "scanner: off", with: "scanner: { database: /db }")
+    var it = try #require(try GatewayConfiguration.parse(text, named: "f.yaml", folder: "/etc").scanner)
+    #expect(it == ScannerConfiguration(database: "/db") && it.user == "nobody" && (1...64).contains(it.workers))
+    #expect(it.limits == ScanLimits())
+    let hasMemory = FileManager.default.fileExists(atPath: "/dev/shm/.")
+    #expect(it.temporaryFolder(dataDirectory: "/data") == (hasMemory ? "/dev/shm" : "/data/scan"))
+    it.temporary = "/t"
+    #expect(it.temporaryFolder(dataDirectory: "/data") == "/t")
+    #expect(it.executablePath.hasPrefix("/") && it.executablePath.hasSuffix("/ceralacca-scanner"))
+    it.executable = "/opt/s"
+    #expect(it.executablePath == "/opt/s")
   }
 
   @Test func filesThatAreNoTextAreNamed() throws {

@@ -30,6 +30,14 @@ import Testing
     #expect(rows[LimitKey.sizeTimesRecipients] == LimitKey.text(megabytes))
   }
 
+  @Test func everyBoundOfTheScannerStandsThereWithItsDefault() throws {
+    let rows = Self.rows(try Self.readme())
+    for key in ScanKey.all {
+      let value = ScanLimits()[keyPath: key.bound]
+      #expect(rows["scanner." + key.name] == (key.unit == .octets ? Section.sizeText(value) : String(value)), "\(key.name)")
+    }
+  }
+
   @Test func everyKeyStandsThere() throws {
     let text = try Self.readme()
     for key in Reader.keys {

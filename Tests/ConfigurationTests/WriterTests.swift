@@ -46,6 +46,24 @@ import Testing
         ordinaryMail:
           policy: anomaly
           forged: refuse
+        scanner:
+          database: /var/lib/clamav
+          workers: 2
+          user: ceralacca-scan
+          temporary: scan
+          executable: /usr/libexec/ceralacca-scanner
+          encrypted: refuse
+          beyondLimits: accept
+          infectedOrdinaryMail: discard
+          whenDown: { submission: connection, incoming: message }
+          seconds: 60
+          memory: 2G
+          scanBytes: 500M
+          fileBytes: 204801K
+          depth: 20
+          files: 1000
+          databaseCheckSeconds: 5
+          cachedVerdicts: 0
         limits:
           maximumMessageMegabytes: 100.5
           sizeTimesRecipientsMegabytes: none
@@ -72,6 +90,13 @@ import Testing
       it.limits[keyPath: key.bound] = min(most, max(least, it.limits[keyPath: key.bound] + (index % 2 == 0 ? 1 : -1) * (index % 7)))
     }
     it.limits.message.maximumBytesTimesRecipients = 31 * 1_048_576 + 3
+    var scanner = ScannerConfiguration(database: "/db")
+    for (index, key) in ScanKey.all.enumerated() {
+      let value = scanner.limits[keyPath: key.bound] + index + 1
+      #expect(key.range.contains(value))
+      scanner.limits[keyPath: key.bound] = value
+    }
+    it.scanner = scanner
     #expect(try GatewayConfiguration.parse(it.yaml, named: "again.yaml", folder: "/") == it)
   }
 
@@ -86,6 +111,26 @@ import Testing
     }
   }
 
+  @Test func everyTreatmentOfTheScannerSurvives() throws {
+    var it = try GatewayConfiguration.parse(Fixtures.text("good/smallest.yaml"), named: "smallest.yaml", folder: "/etc/ceralacca")
+    for encrypted in EncryptedTreatment.allCases {
+      for answer in ScannerOutage.Answer.allCases {
+        it.scanner = ScannerConfiguration(
+          database: "/off", encrypted: encrypted, beyondLimits: encrypted == .accept ? .accept : .refuse,
+          infectedOrdinaryMail: answer == .message ? .discard : .refuse,
+          whenDown: ScannerOutage(submission: answer, incoming: answer == .message ? .connection : .message))
+        #expect(try GatewayConfiguration.parse(it.yaml, named: "again.yaml", folder: "/") == it)
+      }
+    }
+  }
+
+  @Test(
+    arguments: [
+      (1, "1"), (1023, "1023"), (1024, "1K"), (1025, "1025"), (1 << 20, "1M"), (1536 << 10, "1536K"), (1 << 30, "1G"), (5 << 29, "2560M"),
+      (64 << 30, "64G"), (0, "0"),
+    ])
+  func sizes(octets: Int, text: String) { #expect(Section.sizeText(octets) == text) }
+
   /// A new bound is either in the table or kept out of the file on purpose.
   @Test func theTableNamesEachBoundOnce() {
     #expect(Set(LimitKey.all.map(\.name)).count == LimitKey.all.count)
@@ -95,5 +140,9 @@ import Testing
       let value = Double(usual[keyPath: key.bound]) / Double(key.unit.rawValue)
       #expect(key.range.contains(value), "the default of \(key.name) is out of its range")
     }
+    #expect(Set(ScanKey.all.map(\.name)).count == ScanKey.all.count)
+    #expect(Set(ScanKey.all.map { $0.bound as WritableKeyPath<ScanLimits, Int> }).count == ScanKey.all.count)
+    #expect(ScanKey.all.allSatisfy { $0.range.contains(ScanLimits()[keyPath: $0.bound]) })
+    #expect(Mirror(reflecting: ScanLimits()).children.count == ScanKey.all.count)
   }
 }

@@ -40,6 +40,23 @@ import Testing
     }
   }
 
+  /// The sentence behind status and provider, as they are written in the wild (pec-rules 5.2).
+  @Test(
+    arguments: [
+      ("5.1.1 - Gamma S.r.l. - casella inesistente", "casella inesistente"), ("5.1.1 - GAMMA S.R.L. - a - b", "a - b"),
+      ("5.5.1, Gamma S.r.l., presenza di un virus nel messaggio", "presenza di un virus nel messaggio"),
+      ("5.1.1 - Delta S.r.l. - casella inesistente", "5.1.1 - Delta S.r.l. - casella inesistente"),
+      ("5.1.1 - Gamma S.r.l. - ", "5.1.1 - Gamma S.r.l. - "), ("5.1 - Gamma S.r.l. - x", "5.1 - Gamma S.r.l. - x"),
+      ("5.1.1111 - Gamma S.r.l. - x", "5.1.1111 - Gamma S.r.l. - x"), ("5..1 - Gamma S.r.l. - x", "5..1 - Gamma S.r.l. - x"),
+      ("Gamma S.r.l. - x", "Gamma S.r.l. - x"), ("Casella del destinatario inesistente", "Casella del destinatario inesistente"),
+      ("5.5.1, Gamma S.r.l. - x", "5.5.1, Gamma S.r.l. - x"), ("Eicar", "Eicar"), ("", nil), (nil, nil),
+    ] as [(String?, String?)])
+  func errorSentence(said: String?, sentence: String?) {
+    var data = Self.deliveryError
+    data.extendedError = said
+    #expect(data.errorSentence == sentence)
+  }
+
   /// Markup, control characters and what XML does not allow, in every place that comes from outside.
   @Test func hostileValues() throws {
     let evil = "a<b>&\"'\u{0}\u{1B}\u{FFFE}\u{FFFF}]]>\u{E000}\u{1F512}\ttab\u{7F}</oggetto>"

@@ -52,7 +52,8 @@ import Testing
 
   /// What is composed, with one of the three delivery receipts: a recipient has one of them.
   private static let kinds: [MessageKind] = [
-    .acceptance, .nonAcceptance, .nonAcceptanceVirus, .envelope, .nonDelivery, .takeCharge, .deliveryComplete, .virusNonDelivery, .anomaly,
+    .acceptance, .nonAcceptance, .nonAcceptanceVirus, .envelope, .nonDelivery, .takeCharge, .deliveryComplete, .virusDetection,
+    .virusNonDelivery, .anomaly,
   ]
 
   @Test func oneDeliveryReceiptForEachRecipient() {

@@ -121,6 +121,52 @@ let receptionID = "beta1.20260310081502.000007.abcdefghijklm@gestore-beta.exampl
     #expect(!draft.signed.contains { if case .original = $0 { true } else { false } })
   }
 
+  @Test func virusDetection() throws {
+    let stored = try stored()
+    let draft = virusDetection(stored, threat: "Eicar-Test-Signature")
+    #expect(draft.kind == .virusDetection && draft.sender == beta.serviceAddress)
+    #expect(draft.recipients == ["ricevute@gestore-alfa.example"])
+    #expect(draft.messageID == PECIdentifier.derived(from: receptionID, kind: .virusDetection, recipient: Self.recipient))
+    try check(draft, stored, "virus-detection.eml")
+    #expect(!draft.signed.contains { if case .original = $0 { true } else { false } })
+  }
+
+  private func virusDetection(_ stored: Stored, recipient: String = Self.recipient, threat: String) -> Draft {
+    composer.virusDetection(
+      stored.facts, reception: receptionID, recipient: recipient, threat: threat, serviceMailbox: "ricevute@gestore-alfa.example",
+      at: instant(3), boundarySeed: Self.seed)
+  }
+
+  /// From one provider's scanner to the other's user: the name of what was found stays what it was.
+  @Test(
+    arguments: [
+      ("Eicar-Test-Signature", "Eicar-Test-Signature"), ("Win.Test.EICAR_HDB-1", "Win.Test.EICAR_HDB-1"),
+      ("Heuristics.Phishing.Email.SpoofedDomain", "Heuristics.Phishing.Email.SpoofedDomain"), ("a - b, c", "a - b, c"),
+      ("<&>\"']]>", "<&>\"']]>"), ("5.1.1 - x", "5.1.1 - x"), ("uno\r\nX-Ricevuta: x", "uno  X-Ricevuta: x"),
+      (String(repeating: "v", count: 600), String(repeating: "v", count: 500)),
+    ])
+  func threatSurvives(threat: String, expected: String) throws {
+    let stored = try stored()
+    let (read, told, facts) = try reread(assemble(virusDetection(stored, threat: threat)))
+    #expect(read.nature == .notification(.virusDetection) && read.contradictions(with: told) == [] && facts.flags == [])
+    #expect(facts.header.fields(named: "X-Mittente").map { text(facts.header.value(of: $0)) } == ["anna.rossi@pec.alfa.example"])
+    #expect(told.errorSentence == expected)
+    let own = Composer(provider: alfa).virusNonDelivery(
+      stored.facts, reception: receptionID, recipient: try #require(told.delivery), threat: try #require(told.errorSentence),
+      at: instant(4), boundarySeed: 1)
+    #expect(try reread(assemble(own)).data.extendedError == "5.7.0 - Alfa PEC S.p.A. - \(expected)")
+    let refused = Composer(provider: alfa).nonAcceptanceVirus(stored.facts, threat: threat, boundarySeed: 1)
+    #expect(try reread(assemble(refused)).data.errorSentence == expected)
+  }
+
+  /// One for each recipient: each has a Message-ID of its own, and another than the delivery receipt for the same one.
+  @Test func virusDetectionForEachRecipient() throws {
+    let stored = try stored()
+    let ids = ["a@x", "b@x"].map { virusDetection(stored, recipient: $0, threat: "V").messageID }
+    #expect(Set(ids).count == 2)
+    #expect(ids.allSatisfy { $0.hasPrefix("beta1.20260310081502.000007.abcdefghijklm.riv.") && $0.hasSuffix("@gestore-beta.example") })
+  }
+
   @Test func virusNonDelivery() throws {
     let stored = try stored()
     let draft = Composer(provider: alfa).virusNonDelivery(
@@ -166,6 +212,9 @@ let receptionID = "beta1.20260310081502.000007.abcdefghijklm@gestore-beta.exampl
     let given = try data(complete(stored))
     #expect(given.type == .delivery && given.error == .none && given.receptions == [] && given.delivery == Self.recipient)
     #expect(given.receiptType == .complete && given.extendedError == nil && given.instant == instant(3))
+    let found = try data(virusDetection(stored, recipient: "x@y", threat: "V"))
+    #expect(found.type == .virusDetection && found.error == .other && found.delivery == "x@y" && found.receptions == [])
+    #expect(found.receiptType == nil && found.extendedError == "5.7.0 - Beta PEC S.r.l. - V" && found.instant == instant(3))
     let virus = try data(
       composer.virusNonDelivery(stored.facts, reception: receptionID, recipient: "x@y", threat: "V\r\nW", at: instant(4), boundarySeed: 1))
     #expect(virus.type == .deliveryError && virus.error == .virus && virus.delivery == "x@y" && virus.receiptType == nil)
@@ -182,7 +231,7 @@ let receptionID = "beta1.20260310081502.000007.abcdefghijklm@gestore-beta.exampl
     let drafts = [
       composer.takeCharge(
         stored.facts, reception: receptionID, receptions: [Self.recipient], serviceMailbox: "s@x", at: instant(2), boundarySeed: 1),
-      complete(stored),
+      complete(stored), virusDetection(stored, recipient: "x@y", threat: "<&>"),
       composer.virusNonDelivery(stored.facts, reception: receptionID, recipient: "x@y", threat: "<&>", at: instant(4), boundarySeed: 1),
       composer.nonDelivery(
         stored.facts, reception: receptionID, recipient: "x@y", at: instant(4), failure: .expired(hours: 24), boundarySeed: 1),

@@ -132,6 +132,21 @@ import Testing
         """)
   }
 
+  @Test func virusDetection() {
+    var values = values
+    values.description = "Eicar-Test-Signature"
+    #expect(
+      render(.virusDetection, values) == """
+        Avviso di rilevazione virus
+        Il giorno 10/03/2026 alle ore 09:15:00 (+0100) nel messaggio
+        "Domanda di iscrizione" proveniente da "anna.rossi@pec.alfa.example"
+        e destinato all'utente "archivio@pec.gamma.example"
+        è stato rilevato un problema di sicurezza Eicar-Test-Signature.
+        Identificativo messaggio: alfa1.20260310091500.000042@gestore-alfa.example
+
+        """)
+  }
+
   @Test func virusNonDelivery() {
     var values = values
     values.description = "Eicar-Test-Signature"
