@@ -63,7 +63,7 @@ let package = Package(
     room("MIMEViews", ["Octets", "Limits", "MIMEStream"]),
 
     // Floor 2, pure: a message's life.
-    room("Journey", ["Octets", "Limits", "MIMEStream", "PEC", "Reception"]),
+    room("Journey", ["Octets", "Limits", "MIMEStream", "PEC", "Reception", "ScanWire"]),
 
     // Floor 3, IO: one fenced resource each.
     room("EventLoop", ["CLibuv", "Octets"]),

@@ -47,11 +47,14 @@ public struct Matter: Sendable, Equatable {
 public struct CommitPlan: Sendable {
   public var changes: [LedgerChange]
   public var messages: [OutgoingMessage]
+  /// The original is put into quarantine under this record: durable before the rows that speak of it. Keeping it twice is harmless.
+  public var quarantine: QuarantineRecord?
 
   /// A plan of these rows and messages.
-  public init(changes: [LedgerChange], messages: [OutgoingMessage]) {
+  public init(changes: [LedgerChange], messages: [OutgoingMessage], quarantine: QuarantineRecord? = nil) {
     self.changes = changes
     self.messages = messages
+    self.quarantine = quarantine
   }
 
   /// True when a message points at octets of the original, which must then be in the spool before the rows that name it.
@@ -78,6 +81,8 @@ public struct Verdict: Sendable, Equatable {
 
 /// What a journey asks of the world around it.
 public enum Effect: Sendable {
+  /// Have the whole original looked at by the virus scanner; answer with `.scanned`.
+  case scan
   /// Sign these drafts, all of them, in this order, with this signing time; answer with `.signed`.
   case sign([Draft], at: Instant)
   /// Make this durable; answer with `.committed` or `.commitFailed`.

@@ -3,11 +3,14 @@ import MIMEStream
 import Octets
 import PEC
 import Reception
+import ScanWire
 
 /// A message that came in at the incoming point, examined, with everything its machine may not find out by itself.
 public struct IncomingArrival: Sendable {
   /// The message and what the verifier found.
   public var message: ReceivedMessage
+  /// What the virus scanner found.
+  public var scan: ScanOutcome
   public var instant: Instant
   /// Running number of the message in this process.
   public var sequence: UInt64
@@ -27,11 +30,13 @@ public struct IncomingArrival: Sendable {
 
   /// A message that came in at this instant.
   public init(
-    message: ReceivedMessage, instant: Instant, sequence: UInt64, random: RandomBits, directory: ProviderDirectory, peer: String,
+    message: ReceivedMessage, scan: ScanOutcome, instant: Instant, sequence: UInt64, random: RandomBits, directory: ProviderDirectory,
+    peer: String,
     helo: String, progress: [String: RecipientEnd?] = [:], transaction: TransactionRecord? = nil, unknownMailboxes: Set<String> = []
   ) {
     self.transaction = transaction
     self.message = message
+    self.scan = scan
     self.instant = instant
     self.sequence = sequence
     self.random = random
@@ -116,7 +121,14 @@ public struct IncomingJourney: Sendable {
       work.verdict = Verdict(code: 554, enhanced: "5.4.6", text: "Too many hops: this message goes in a circle")
       return work
     }
-    work.decide()
+    switch point.security.decide(arrival.scan) {
+    case .pass(let note):
+      work.note = note
+      work.decide()
+    case .stop(let threat): work.takeInfected(threat)
+    case .hold(let threat): work.hold(threat)
+    case .retry: work.verdict = Verdict(code: 451, enhanced: "4.7.1", text: "The virus scanner is not available, try again later")
+    }
     return work
   }
 }

@@ -24,6 +24,10 @@ struct IncomingWork: Sendable {
   /// Messages that are passed on, and reports.
   var messages: [OutgoingMessage] = []
   var verdict: Verdict
+  /// The message itself, where it is put away.
+  var quarantine: QuarantineRecord?
+  /// What the scanner said, for the log.
+  var note = ""
   private var seeds: UInt64 = 0
   private var receptions = 0
 
@@ -48,7 +52,7 @@ struct IncomingWork: Sendable {
     let signed = zip(drafts, signatures).map { made, signature in
       OutgoingMessage(draft: made.draft, signature: signature, entries: made.entries, matter: made.matter)
     }
-    return CommitPlan(changes: changes, messages: signed + messages)
+    return CommitPlan(changes: changes, messages: signed + messages, quarantine: quarantine)
   }
 
   // MARK: The decision table (`pec-rules` 6.3)
@@ -73,37 +77,45 @@ struct IncomingWork: Sendable {
     return "\(id[..<at]).\(receptions)\(id[at...])"
   }
 
-  private mutating func seed() -> UInt64 {
+  mutating func seed() -> UInt64 {
     seeds += 1
     return arrival.random.boundary(seeds)
   }
 
-  /// A valid envelope: one take-charge receipt for this transaction (RFC 6109 §3.2.1), the envelope to the delivery point.
+  /// A valid envelope: taken in charge, and on to the delivery point.
   private mutating func takeEnvelope(_ data: CertificationData, _ record: ProviderRecord) {
     if !judgement.recipients.isEmpty {
-      let facts = TransactionFacts(data, outer: arrival.message.facts.header, bytes: arrival.message.facts.totalBytes)
-      let part = arrival.message.claim.originalPart
-      let original = part.map { $0.bodyRange.lowerBound + trace.count..<$0.bodyRange.upperBound + trace.count }
-      let reception = reception(
-        .envelope, TransactionRecord(facts, accepted: true), judgement.recipients, record,
-        copies: PrimaryOrCopy.copyRecipients(
-          of: judgement.recipients, header: arrival.message.facts.header, limit: point.limits.message.addresses),
-        original: original, encoding: part?.transferEncoding ?? "7bit")
-      let receipt = point.composer.takeCharge(
-        facts, reception: id, receptions: judgement.recipients, serviceMailbox: record.mailReceipt, at: arrival.instant,
-        boundarySeed: seed())
-      changes += [
-        .reception(reception), .event(event(.envelopeReceived, reception, made: [data.pecID])),
-        .event(event(.takeCharge, reception, made: [receipt.messageID])),
-      ]
-      // An envelope of ours that comes back to us from outside is our own transaction as well; nobody else's moves it.
-      if ASCII.equal(record.providerName, point.provider.name) {
-        changes.append(.progress(pecID: data.pecID, recipients: judgement.recipients, to: .takenInCharge))
-      }
-      drafts.append(made(receipt, Matter(reception), hasEightBit: false))
+      let (reception, _) = takeInCharge(data, record)
       pass(.envelope, messageID: data.pecID, to: judgement.recipients, reception)
     }
     takeStrangers(record)
+  }
+
+  /// One take-charge receipt for this transaction (RFC 6109 §3.2.1).
+  mutating func takeInCharge(_ data: CertificationData, _ record: ProviderRecord, end: RecipientEnd? = nil) -> (
+    ReceptionRecord, TransactionFacts
+  ) {
+    let facts = TransactionFacts(data, outer: arrival.message.facts.header, bytes: arrival.message.facts.totalBytes)
+    let part = arrival.message.claim.originalPart
+    let original = part.map { $0.bodyRange.lowerBound + trace.count..<$0.bodyRange.upperBound + trace.count }
+    let reception = reception(
+      .envelope, TransactionRecord(facts, accepted: true), judgement.recipients, record,
+      copies: PrimaryOrCopy.copyRecipients(
+        of: judgement.recipients, header: arrival.message.facts.header, limit: point.limits.message.addresses),
+      original: original, encoding: part?.transferEncoding ?? "7bit")
+    let receipt = point.composer.takeCharge(
+      facts, reception: id, receptions: judgement.recipients, serviceMailbox: record.mailReceipt, at: arrival.instant,
+      boundarySeed: seed())
+    changes += [
+      .reception(reception, end: end), .event(event(.envelopeReceived, reception, made: [data.pecID])),
+      .event(event(.takeCharge, reception, made: [receipt.messageID])),
+    ]
+    // An envelope of ours that comes back to us from outside is our own transaction as well; nobody else's moves it.
+    if ASCII.equal(record.providerName, point.provider.name) {
+      changes.append(.progress(pecID: data.pecID, recipients: judgement.recipients, to: .takenInCharge))
+    }
+    drafts.append(made(receipt, Matter(reception), hasEightBit: false))
+    return (reception, facts)
   }
 
   /// A receipt or notice for a user: onward, and nothing comes back (RFC 6109 §2.2.3).
@@ -151,7 +163,7 @@ struct IncomingWork: Sendable {
       guard let state = arrival.progress[ASCII.lowercased(recipient)], state?.isFinal != true else { continue }
       let draft = point.composer.virusNonDelivery(
         TransactionFacts(own), reception: id, recipient: recipient,
-        threat: data.extendedError ?? "rilevato dal gestore del destinatario", at: arrival.instant, boundarySeed: seed())
+        threat: data.errorSentence ?? "rilevato dal gestore del destinatario", at: arrival.instant, boundarySeed: seed())
       var event = event(.virusNonDelivery, reception, made: [draft.messageID])
       event.recipient = recipient
       event.error = CertificationError.virus.rawValue
@@ -181,7 +193,7 @@ struct IncomingWork: Sendable {
       trace: trace, at: arrival.instant, boundarySeed: seed())
     draft.recipients = recipients
     var event = event(.anomaly, reception, made: [draft.messageID])
-    event.detail = judgement.reasons.map(\.english).joined(separator: "; ")
+    event.detail = (judgement.reasons.map(\.english) + [note].filter { !$0.isEmpty }).joined(separator: "; ")
     changes += [.reception(reception), .event(event)]
     drafts.append(made(draft, Matter(reception), hasEightBit: message.facts.hasEightBit))
   }
@@ -198,7 +210,7 @@ struct IncomingWork: Sendable {
     return recipients.filter { named.contains(ASCII.lowercased($0)) }
   }
 
-  private mutating func takeDuplicates() {
+  mutating func takeDuplicates() {
     guard !judgement.duplicates.isEmpty else { return }
     let facts = uncertified(id: known?.facts ?? id, recipients: judgement.duplicates)
     var event = facts.event(.duplicate, at: arrival.instant, by: provider, made: messageIDs)
@@ -219,7 +231,7 @@ extension IncomingWork {
     }
   }
 
-  private var provider: String {
+  var provider: String {
     switch judgement.treatment {
     case .envelope(_, let record), .notification(_, let record), .serviceNotice(_, let record), .anomaly(let record):
       record.providerName
@@ -227,7 +239,7 @@ extension IncomingWork {
     }
   }
 
-  private var messageIDs: [String] { arrival.message.claim.messageID.map { [$0] } ?? [] }
+  var messageIDs: [String] { arrival.message.claim.messageID.map { [$0] } ?? [] }
 
   private func reception(
     _ kind: ReceptionKind, _ facts: TransactionRecord, _ recipients: [String], _ record: ProviderRecord, copies: [String] = [],
@@ -240,7 +252,7 @@ extension IncomingWork {
   }
 
   /// The reception of a receipt or notice: the facts are those of the original that it is about.
-  private func notice(_ kind: ReceptionKind, _ data: CertificationData, _ record: ProviderRecord) -> ReceptionRecord {
+  func notice(_ kind: ReceptionKind, _ data: CertificationData, _ record: ProviderRecord) -> ReceptionRecord {
     let facts = TransactionFacts(data, outer: arrival.message.facts.header, bytes: arrival.message.facts.totalBytes)
     return reception(kind, TransactionRecord(facts, accepted: true), judgement.recipients, record)
   }
@@ -249,13 +261,16 @@ extension IncomingWork {
     _ kind: EventKind, _ reception: ReceptionRecord, made: [String], about data: CertificationData? = nil
   ) -> EventRecord {
     var event = reception.facts.event(kind, at: arrival.instant, by: reception.provider, made: made)
+    var words = judgement.remarks
     if let data {
       event.recipient = data.delivery ?? data.receptions.first
       event.error = data.error.rawValue
-      event.detail = ([data.type.rawValue, data.extendedError ?? ""].filter { !$0.isEmpty } + judgement.remarks).joined(separator: "; ")
-    } else if !judgement.remarks.isEmpty {
-      event.detail = judgement.remarks.joined(separator: "; ")
+      words = [data.type.rawValue, data.extendedError ?? ""] + words
     }
+    // The scanner's word stands in the row that says what arrived, once.
+    if kind.isArrival { words.append(note) }
+    words.removeAll(where: \.isEmpty)
+    if !words.isEmpty { event.detail = words.joined(separator: "; ") }
     return event
   }
 

@@ -13,6 +13,8 @@ public struct ProviderPoints: Sendable {
   public var routing: RoutingTable
   /// What is done with ordinary mail.
   public var ordinaryMail: OrdinaryMailPolicy
+  /// What is done with what the virus scanner cannot vouch for.
+  public var security: SecurityPolicy
   /// Our name in trace lines and delivery reports.
   public var hostname: String
   /// True when the mailboxes' server proves delivery by a delivery report and not by its answer (RFC 3461).
@@ -22,7 +24,7 @@ public struct ProviderPoints: Sendable {
   public init(
     provider: ProviderIdentity, serviceMailbox: String, limits: Limits, routing: RoutingTable,
     ordinaryMail: OrdinaryMailPolicy = OrdinaryMailPolicy(standard: .anomaly, forged: .refuse, domains: [:], mailboxes: [:]),
-    hostname: String, provesDeliveryByReport: Bool = false
+    security: SecurityPolicy = SecurityPolicy(), hostname: String, provesDeliveryByReport: Bool = false
   ) {
     composer = Composer(provider: provider)
     self.provider = provider
@@ -30,6 +32,7 @@ public struct ProviderPoints: Sendable {
     self.limits = limits
     self.routing = routing
     self.ordinaryMail = ordinaryMail
+    self.security = security
     self.hostname = hostname
     self.provesDeliveryByReport = provesDeliveryByReport
   }

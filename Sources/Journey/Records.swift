@@ -45,6 +45,24 @@ public enum EventKind: String, Sendable, Codable, CaseIterable {
   case duplicate = "duplicato"
   /// The mailbox server took an envelope; the receipt waits for its word that it was delivered.
   case awaitingProof = "attesa-conferma"
+  /// The access point refused an infected message.
+  case nonAcceptanceVirus = "non-accettazione-virus"
+  /// The incoming point found a virus in an envelope and made a virus detection notice.
+  case virusDetection = "rilevazione-virus"
+  /// A virus in a receipt, notice or malformed message of the certified channel: quarantined, nothing delivered.
+  case infectedCertified = "messaggio-certificato-infetto"
+  /// A virus in ordinary mail.
+  case ordinaryInfected = "posta-ordinaria-infetta"
+  /// The virus scanner could not come to a verdict: the message was not taken.
+  case scanFault = "verifica-sicurezza-fallita"
+
+  /// True for the rows that say what arrived at the incoming point.
+  var isArrival: Bool {
+    switch self {
+    case .envelopeReceived, .notificationReceived, .takeChargeReceived, .virusDetectionReceived, .anomaly: true
+    default: false
+    }
+  }
 }
 
 /// A row of the certified log: the fields of RFC 6109 §2.3.
@@ -301,8 +319,8 @@ public enum LedgerChange: Sendable, Equatable {
   case settle(entry: String, recipients: [String], end: RecipientEnd = .delivered)
   /// The entry is tried again later.
   case postpone(entry: String, dueAt: Int64, attempts: Int, lastError: String)
-  /// A message that arrived.
-  case reception(ReceptionRecord)
+  /// A message that arrived. With an `end` nothing more comes of it: that is its recipients' fate from the start.
+  case reception(ReceptionRecord, end: RecipientEnd? = nil)
   /// How far our own transaction of that PEC id has come for these recipients. It never goes back: what is final stays. Nothing happens
   /// when there is no such transaction or recipient.
   case progress(pecID: String, recipients: [String], to: RecipientEnd)

@@ -1,6 +1,7 @@
 import Limits
 import MIMEStream
 import PEC
+import ScanWire
 
 /// A message as it came in, with the instant and the randomness of its transaction: the machine itself has neither clock nor dice.
 public struct Arrival: Sendable {
@@ -23,37 +24,54 @@ public struct Arrival: Sendable {
   }
 }
 
-/// The life of a message at the access point, from its last octet to the client's 250: check, sign, commit, answer.
+/// The life of a message at the access point, from its last octet to the client's 250: check, scan and sign, commit, answer.
 ///
 /// RFC 6109 §3.1. The receipt and the envelope become durable in one commit, and only then is the client answered: a sender who
-/// got 250 gets exactly one acceptance or non-acceptance, and neither ever exists without the other's half.
+/// got 250 gets exactly one acceptance or non-acceptance, and neither ever exists without the other's half. The scanner looks at the
+/// message while receipt and envelope are being signed; signatures of a message that turns out infected are thrown away unseen.
 public struct SubmissionJourney: Sendable {
   /// What happened.
   public enum Event: Sendable {
     case received(Arrival)
+    case scanned(ScanOutcome)
     case signed([[UInt8]])
     case signingFailed(String)
     case committed
     case commitFailed(String)
   }
 
+  /// How far the signatures are that are made beside the scan.
+  private enum Signing: Sendable {
+    case underway
+    case made([[UInt8]])
+    case failed
+  }
+
   private enum State: Sendable {
     case expectingMessage
-    case signing(Work)
-    case committing(accepted: Bool, pecID: String)
+    case checking(Work, Signing, ScanOutcome?)
+    /// A non-acceptance notice, which is all that comes of the message.
+    case refusing(Work)
+    case committing(Verdict)
     case done
   }
 
   /// Everything decided about a message while its signatures are being made.
   private struct Work: Sendable {
     var facts: TransactionFacts
-    var faults: [FormalFault]
+    var random: RandomBits
+    var faults: [FormalFault] = []
+    var threat: Threat?
     /// The notice; or acceptance, envelope, and the take-charge receipt where some recipients are our own.
     var drafts: [Draft]
     /// Our own part as the recipients' provider (`pec-rules` 13.1).
     var reception: ReceptionRecord?
     var hasEightBit = false
     var proofToken = ""
+    /// What the scanner said, for the log.
+    var note = ""
+
+    var isAccepted: Bool { faults.isEmpty && threat == nil }
   }
 
   private let point: ProviderPoints
@@ -67,36 +85,68 @@ public struct SubmissionJourney: Sendable {
     switch (state, event) {
     case (.expectingMessage, .received(let arrival)):
       let work = decide(arrival)
-      state = .signing(work)
-      return [.sign(work.drafts, at: arrival.instant)]
-    case (.signing(let work), .signed(let signatures)):
+      // What is refused for its form is not scanned: nothing of it goes anywhere (RFC 6109 §3.1.2).
+      guard work.faults.isEmpty else { return refuse(work) }
+      state = .checking(work, .underway, nil)
+      return [.scan, .sign(work.drafts, at: arrival.instant)]
+    case (.checking(let work, .underway, let scan), .signed(let signatures)):
       precondition(signatures.count == work.drafts.count, "as many signatures as drafts")
-      state = .committing(accepted: work.faults.isEmpty, pecID: work.facts.pecID)
+      return settle(work, .made(signatures), scan)
+    case (.checking(let work, .underway, let scan), .signingFailed): return settle(work, .failed, scan)
+    case (.checking(let work, let signing, nil), .scanned(let outcome)): return settle(work, signing, outcome)
+    case (.refusing(let work), .signed(let signatures)):
+      precondition(signatures.count == work.drafts.count, "as many signatures as drafts")
+      state = .committing(Verdict(code: 250, enhanced: "2.0.0", text: "Ok: see the non-acceptance notice for \(work.facts.pecID)"))
       return [.commit(plan(work, signatures))]
-    case (.signing, .signingFailed):
-      return fail()
-    case (.committing(let accepted, let pecID), .committed):
+    case (.refusing, .signingFailed): return fail()
+    case (.committing(let verdict), .committed):
       state = .done
       // The envelope points at the original for as long as it is queued; a notice never does (RFC 6109 §3.1.2).
-      let word = accepted ? "Ok: accepted as \(pecID)" : "Ok: see the non-acceptance notice for \(pecID)"
-      return [.reply(Verdict(code: 250, enhanced: "2.0.0", text: word)), .releaseOriginal, .finished]
-    case (.committing, .commitFailed):
-      return fail()
-    case (.expectingMessage, .signed), (.expectingMessage, .signingFailed), (.expectingMessage, .committed),
-      (.expectingMessage, .commitFailed), (.signing, .received), (.signing, .committed), (.signing, .commitFailed),
-      (.committing, .received), (.committing, .signed), (.committing, .signingFailed),
-      (.done, .received), (.done, .signed), (.done, .signingFailed), (.done, .committed), (.done, .commitFailed):
+      return [.reply(verdict), .releaseOriginal, .finished]
+    case (.committing, .commitFailed): return fail()
+    case (.expectingMessage, .scanned), (.expectingMessage, .signed), (.expectingMessage, .signingFailed), (.expectingMessage, .committed),
+      (.expectingMessage, .commitFailed), (.checking, .received), (.checking, .signed), (.checking, .signingFailed), (.checking, .scanned),
+      (.checking, .committed), (.checking, .commitFailed), (.refusing, .received), (.refusing, .scanned), (.refusing, .committed),
+      (.refusing, .commitFailed), (.committing, .received), (.committing, .scanned), (.committing, .signed), (.committing, .signingFailed),
+      (.done, .received), (.done, .scanned), (.done, .signed), (.done, .signingFailed), (.done, .committed), (.done, .commitFailed):
       preconditionFailure("a submission's journey was told \(event) in the wrong state")
     }
   }
 
+  /// Goes on when both the scanner and the signers have answered.
+  private mutating func settle(_ work: Work, _ signing: Signing, _ scan: ScanOutcome?) -> [Effect] {
+    state = .checking(work, signing, scan)
+    if case .underway = signing { return [] }
+    guard let scan else { return [] }
+    switch point.security.decide(scan) {
+    case .pass(let note):
+      guard case .made(let signatures) = signing else { return fail() }
+      var work = work
+      work.note = note
+      state = .committing(Verdict(code: 250, enhanced: "2.0.0", text: "Ok: accepted as \(work.facts.pecID)"))
+      return [.commit(plan(work, signatures))]
+    case .stop(let threat):
+      let notice = point.composer.nonAcceptanceVirus(work.facts, threat: threat.name, boundarySeed: work.random.boundary(3))
+      return refuse(Work(facts: work.facts, random: work.random, threat: threat, drafts: [notice]))
+    case .retry:
+      return fail(Verdict(code: 451, enhanced: "4.7.1", text: "The virus scanner is not available, try again later"))
+    case .hold(let threat):
+      state = .committing(Verdict(code: 451, enhanced: "4.7.1", text: "The message could not be checked for viruses, try again later"))
+      return [.commit(holding(work, threat))]
+    }
+  }
+
+  private mutating func refuse(_ work: Work) -> [Effect] {
+    state = .refusing(work)
+    return [.sign(work.drafts, at: work.facts.instant)]
+  }
+
   /// Nothing is durable, so nothing was promised: the client keeps the message and tries again (RFC 5321 §4.2.5).
-  private mutating func fail() -> [Effect] {
+  private mutating func fail(
+    _ verdict: Verdict = Verdict(code: 451, enhanced: "4.3.0", text: "Message not accepted, try again later")
+  ) -> [Effect] {
     state = .done
-    return [
-      .reply(Verdict(code: 451, enhanced: "4.3.0", text: "Message not accepted, try again later")), .releaseOriginal,
-      .finished,
-    ]
+    return [.reply(verdict), .releaseOriginal, .finished]
   }
 
   /// Formal checks, identifier, classes of the recipients, drafts: RFC 6109 §3.1.1–3.1.5.
@@ -110,11 +160,11 @@ public struct SubmissionJourney: Sendable {
     let faults = FormalCheck.faults(of: submission, limits: point.limits.message)
     guard faults.isEmpty else {
       let notice = point.composer.nonAcceptance(facts, faults: faults, boundarySeed: arrival.random.boundary)
-      return Work(facts: facts, faults: faults, drafts: [notice])
+      return Work(facts: facts, random: arrival.random, faults: faults, drafts: [notice])
     }
     let receipt = point.composer.acceptance(facts, boundarySeed: arrival.random.boundary)
     let envelope = point.composer.envelope(facts, original: submission.facts, boundarySeed: arrival.random.boundary(1))
-    var work = Work(facts: facts, faults: [], drafts: [receipt, envelope])
+    var work = Work(facts: facts, random: arrival.random, drafts: [receipt, envelope])
     work.hasEightBit = submission.facts.hasEightBit
     let own = facts.recipients.map(\.address).filter { point.routing.route(for: $0) == .mailbox }
     guard !own.isEmpty else { return work }
@@ -134,7 +184,7 @@ public struct SubmissionJourney: Sendable {
 
   /// Rows and messages of one commit.
   private func plan(_ work: Work, _ signatures: [[UInt8]]) -> CommitPlan {
-    let accepted = work.faults.isEmpty
+    let accepted = work.isAccepted
     let record = TransactionRecord(work.facts, accepted: accepted)
     var messages: [OutgoingMessage] = []
     for (draft, signature) in zip(work.drafts, signatures) {
@@ -151,24 +201,43 @@ public struct SubmissionJourney: Sendable {
       messages.append(
         OutgoingMessage(draft: draft, signature: signature, entries: entries, matter: Matter(record, work.reception)))
     }
-    var changes: [LedgerChange] = [.transaction(record)]
+    return CommitPlan(changes: rows(work, record), messages: messages, quarantine: work.threat.map { quarantined(work, $0, .submission) })
+  }
+
+  /// The rows of the log, and of what is known of the transaction.
+  private func rows(_ work: Work, _ record: TransactionRecord) -> [LedgerChange] {
     func event(_ kind: EventKind, _ made: Int) -> EventRecord {
       record.event(kind, at: work.facts.instant, by: point.provider.name, made: [work.drafts[made].messageID])
     }
-    if accepted {
-      changes += [.event(event(.acceptance, 0)), .event(event(.envelopeMade, 1))]
-      if let reception = work.reception {
-        changes += [
-          .reception(reception), .event(event(.takeCharge, 2)),
-          .progress(pecID: record.pecID, recipients: reception.recipients, to: .takenInCharge),
-        ]
-      }
-    } else {
-      var event = event(.nonAcceptance, 0)
-      event.error = "altro"
-      event.detail = work.faults.map { "\($0.code.rawValue): \($0.english)" }.joined(separator: "; ")
-      changes.append(.event(event))
+    if work.isAccepted {
+      var accepted = event(.acceptance, 0)
+      accepted.detail = work.note
+      let rows: [LedgerChange] = [.transaction(record), .event(accepted), .event(event(.envelopeMade, 1))]
+      guard let reception = work.reception else { return rows }
+      return rows + [
+        .reception(reception), .event(event(.takeCharge, 2)),
+        .progress(pecID: record.pecID, recipients: reception.recipients, to: .takenInCharge),
+      ]
     }
-    return CommitPlan(changes: changes, messages: messages)
+    var refused = event(work.threat == nil ? .nonAcceptance : .nonAcceptanceVirus, 0)
+    refused.error = (work.threat == nil ? CertificationError.other : .virus).rawValue
+    refused.detail = work.threat?.note ?? work.faults.map { "\($0.code.rawValue): \($0.english)" }.joined(separator: "; ")
+    return [.transaction(record), .event(refused)]
+  }
+
+  /// The message cannot be vouched for and is not taken: its client keeps it. What the analyst needs is kept beside.
+  private func holding(_ work: Work, _ threat: Threat) -> CommitPlan {
+    var event = TransactionRecord(work.facts, accepted: false).event(
+      .scanFault, at: work.facts.instant, by: point.provider.name, made: [])
+    event.detail = threat.note
+    return CommitPlan(changes: [.event(event)], messages: [], quarantine: quarantined(work, threat, .unscanned))
+  }
+
+  private func quarantined(_ work: Work, _ threat: Threat, _ kind: QuarantineRecord.Kind) -> QuarantineRecord {
+    QuarantineRecord(
+      id: work.facts.pecID, pecID: work.facts.pecID, kind: kind, instant: work.facts.instant, sender: work.facts.sender,
+      recipients: work.facts.recipients.map(\.address), provider: point.provider.name,
+      messageID: work.facts.clientMessageID, subject: work.facts.subject, threat: threat.name, scanner: threat.scanner,
+      digest: threat.digest, bytes: work.facts.bytes)
   }
 }

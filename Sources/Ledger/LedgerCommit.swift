@@ -31,7 +31,7 @@ final class LedgerCommit {
     case .postpone(let entry, let dueAt, let attempts, let lastError):
       // An entry that is gone meanwhile (dropped by the operator) has nothing to be postponed.
       try run(.postpone, [dueAt, attempts, text(lastError), text(entry)])
-    case .reception(let reception): try add(reception)
+    case .reception(let reception, let end): try add(reception, end)
     case .progress(let pecID, let recipients, let end):
       for address in recipients { try move(.moveRecipient, to: end, [text(pecID), text(address)]) }
     case .awaitProof(let entry, let recipients):
@@ -86,7 +86,7 @@ final class LedgerCommit {
     }
   }
 
-  private func add(_ reception: ReceptionRecord) throws {
+  private func add(_ reception: ReceptionRecord, _ end: RecipientEnd?) throws {
     let facts = reception.facts
     try run(
       .addReception,
@@ -100,7 +100,7 @@ final class LedgerCommit {
       ])
     let id = db.lastInsertedRowID
     let message = LedgerColumns.message(fingerprint: reception.fingerprint, reception: reception.id)
-    let (state, at) = (RecipientStatus.State.open.rawValue, reception.instant.unixSeconds)
+    let (state, at) = (end?.rawValue ?? RecipientStatus.State.open.rawValue, reception.instant.unixSeconds)
     let copies = Set(reception.copyRecipients.map { ASCII.lowercased(text($0)) })
     // One transaction may name a recipient twice, which is no second message.
     var named: Set<String> = []
@@ -180,7 +180,7 @@ extension MessageKind {
     switch self {
     case .envelope, .notification, .ordinary, .anomaly: true
     case .acceptance, .nonAcceptance, .nonAcceptanceVirus, .nonDelivery, .takeCharge, .deliveryComplete, .deliveryBrief,
-      .deliveryConcise, .virusNonDelivery, .deliveryReport:
+      .deliveryConcise, .virusDetection, .virusNonDelivery, .deliveryReport:
       false
     }
   }

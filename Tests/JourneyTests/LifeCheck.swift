@@ -35,7 +35,8 @@ struct LifeCheck {
         Issue.record("seed \(seed): a 250 without a transaction")
         continue
       }
-      #expect(transaction.accepted == client.isSound, "seed \(seed): \(id) was judged wrongly")
+      let isInfected = client.infectedFor.contains(client.provider)
+      #expect(transaction.accepted == (client.isSound && !isInfected), "seed \(seed): \(id) was judged wrongly")
     }
     for (index, provider) in life.providers.enumerated() {
       for transaction in provider.disk.transactions.values { check(transaction, of: index) }
@@ -61,8 +62,23 @@ struct LifeCheck {
     }
     // The receipt of every transaction, answered or cut short after its commit, reaches the sender exactly once.
     #expect(receipts == 1, "seed \(seed): \(id) has \(receipts) receipts")
-    guard transaction.accepted else { return }
+    guard transaction.accepted else { return checkRefusal(transaction, of: index) }
     for recipient in transaction.recipients { check(recipient, transaction, of: index) }
+  }
+
+  /// The client's message of a transaction: its number stands in the subject.
+  private func client(of transaction: TransactionRecord) -> SimulatedLife.Client {
+    let number = transaction.subject.flatMap { $0.split(separator: " ").last }.flatMap { Int($0) }
+    return life.clients[number ?? 0]
+  }
+
+  /// An infected message that is well-formed is refused for its virus, and kept; one with formal faults is not even scanned.
+  private func checkRefusal(_ transaction: TransactionRecord, of index: Int) {
+    let client = client(of: transaction)
+    let viruses = count(index, transaction.sender, transaction) { $1.type == .nonAcceptance && $1.error == .virus }
+    #expect(viruses == (client.isSound ? 1 : 0), "seed \(seed): \(transaction.pecID) has \(viruses) notices of a virus")
+    let kept = life.providers[index].disk.quarantine[transaction.pecID]
+    #expect(kept.map { $0.octets == client.message && $0.record.kind == .submission } ?? !client.isSound, "seed \(seed): quarantine")
   }
 
   private func check(_ recipient: Recipient, _ transaction: TransactionRecord, of index: Int) {
@@ -77,16 +93,28 @@ struct LifeCheck {
       #expect(delivered == 0, "\(key): a delivery receipt for an ordinary recipient")
       return
     }
-    #expect(delivered == (isHopeless ? 0 : 1) && failed == (isHopeless ? 1 : 0), "\(key): \(delivered) receipts, \(failed) notices")
     let there = address.hasSuffix("@pec.alfa.test") ? 0 : 1
+    let isStopped = there != index && client(of: transaction).infectedFor.contains(there)
+    let isFailed = isHopeless || isStopped
+    #expect(delivered == (isFailed ? 0 : 1) && failed == (isFailed ? 1 : 0), "\(key): \(delivered) receipts, \(failed) notices")
+    let viruses = count(index, transaction.sender, transaction) {
+      $1.type == .deliveryError && $1.delivery == address && $1.error == .virus
+    }
+    #expect(viruses == (isStopped ? 1 : 0), "\(key): \(viruses) notices of a virus")
     let serviceMailbox = life.providers[index].points.serviceMailbox
     let charged = count(index, serviceMailbox, transaction) { $0 == .notification(.takeCharge) && $1.receptions.contains(address) }
     #expect(charged == 1, "\(key): named in \(charged) take-charge receipts")
     let copies = found[there].filter { $0.mailbox == address && $0.nature == .envelope && $0.data?.pecID == transaction.pecID }
-    #expect(copies.count == (isHopeless ? 0 : 1), "\(key): \(copies.count) envelopes in the mailbox")
+    let detected = count(index, serviceMailbox, transaction) { $0 == .notification(.virusDetection) && $1.delivery == address }
+    #expect(detected == (isStopped ? 1 : 0), "\(key): \(detected) virus detection notices")
+    let isKept = life.providers[there].disk.quarantine.values.contains {
+      $0.record.pecID == transaction.pecID && $0.record.kind == .envelope && $0.record.recipients.contains(address)
+    }
+    #expect(isKept == isStopped, "\(key): quarantined \(isKept)")
+    #expect(copies.count == (isFailed ? 0 : 1), "\(key): \(copies.count) envelopes in the mailbox")
     // A server that takes messages by SMTP and dies before we remember its answer gets them again; a Maildir does not.
     if there == 0 { #expect(copies.allSatisfy { $0.copies == 1 }, "\(key): stored twice") }
     let end = life.providers[index].disk.progress["\(transaction.pecID) \(address)"]
-    #expect(end == (isHopeless ? .failed : .delivered), "\(key): the ledger says \(end.map(\.rawValue) ?? "nothing")")
+    #expect(end == (isFailed ? .failed : .delivered), "\(key): the ledger says \(end.map(\.rawValue) ?? "nothing")")
   }
 }

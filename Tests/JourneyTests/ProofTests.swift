@@ -25,7 +25,7 @@ import Testing
     let effects = journey.handle(
       .received(
         Arrival(submission: submission, instant: Self.noon, sequence: 1, random: Self.random, directory: SimulationTests.directory)))
-    guard case .sign(let drafts, _)? = effects.first,
+    guard case .scan? = effects.first, case .sign(let drafts, _)? = effects.last, journey.handle(.scanned(.off)).isEmpty,
       case .commit(let plan)? = journey.handle(.signed(drafts.map { _ in [0x30] })).first
     else { throw NothingMade() }
     return (plan, message)
@@ -78,7 +78,8 @@ import Testing
     let effects = journey.handle(
       .examined(
         IncomingArrival(
-          message: message, instant: Self.noon, sequence: beta.nextSequence(), random: Self.random, directory: SimulationTests.directory,
+          message: message, scan: .off, instant: Self.noon, sequence: beta.nextSequence(), random: Self.random,
+          directory: SimulationTests.directory,
           peer: "192.0.2.1", helo: "mx.test")))
     guard case .sign(let drafts, _)? = effects.first,
       case .commit(let taken)? = journey.handle(.signed(drafts.map { _ in [0x30] })).first

@@ -3,6 +3,7 @@ import MIMEStream
 import Octets
 import PEC
 import Reception
+import ScanWire
 
 @testable import Journey
 
@@ -27,6 +28,7 @@ struct SimulatedLife {
   /// A step that the world still owes somebody.
   private enum Step {
     case sign(Owner, [Draft])
+    case scan(Int)
     case write(Owner, CommitPlan)
     case sync(Owner, SimulatedDisk.Written)
     case commit(Owner, SimulatedDisk.Written)
@@ -42,6 +44,8 @@ struct SimulatedLife {
     var recipients: [String]
     var isSound: Bool
     var provider = 0
+    /// Providers whose scanners find a virus in the message.
+    var infectedFor: Set<Int> = []
     /// PEC ids that were answered 250.
     var answered: [String] = []
     var isWaiting = false
@@ -112,6 +116,7 @@ struct SimulatedLife {
     steps.removeAll { step in
       switch step {
       case .sign(let owner, _), .write(let owner, _), .sync(let owner, _), .commit(let owner, _): owner.provider(clients) == index
+      case .scan(let client): clients[client].provider == index
       case .attempt(let provider, _), .hear(let provider, _, _): provider == index
       }
     }
@@ -154,6 +159,9 @@ struct SimulatedLife {
     for effect in effects {
       switch effect {
       case .sign(let drafts, _): steps.append(.sign(owner, drafts))
+      case .scan:
+        guard case .submission(let client) = owner else { preconditionFailure("who comes from outside is scanned before his journey") }
+        steps.append(.scan(client))
       case .commit(let plan): steps.append(.write(owner, plan))
       case .reply(let verdict): reply(verdict, owner)
       case .releaseOriginal: break
@@ -236,6 +244,12 @@ struct SimulatedLife {
       }
       let signatures = drafts.map { _ in [UInt8](repeating: 0x30, count: 16) }
       tell(owner, submission: .signed(signatures), delivery: .signed(signatures), incoming: .signed(signatures))
+    case .scan(let client):
+      let at = clients[client].provider
+      guard var journey = providers[at].submissions[client] else { return }
+      let effects = journey.handle(.scanned(scan(clients[client].message, at: at, isFair: isFair)))
+      providers[at].submissions[client] = journey
+      take(effects, .submission(client))
     case .write(let owner, let plan):
       if !isFair, dice.chance(3) {
         return tell(
@@ -311,6 +325,20 @@ struct SimulatedLife {
     attempted(provider, report.entry, [fate], isReport: true)
   }
 
+  /// A scanner that finds what its own database knows, and that is not always there.
+  private mutating func scan(_ octets: [UInt8], at provider: Int, isFair: Bool) -> ScanOutcome {
+    if !isFair, dice.chance(5) { return .unavailable("simulated") }
+    let version = ScanVersion(engine: "Simulated", database: "\(provider)", signatures: 1)
+    if !isFair, dice.chance(3) { return .fault("every worker died", version: version, digest: "") }
+    let isInfected = Chunk(octets).withSpan { Scan.first(SimulatedLife.virus(provider), in: $0) } != nil
+    return .verdict(
+      ScanVerdict(
+        finding: isInfected ? .infected("Simulated-\(provider)") : .clean, version: version, views: 0, digest: "", isCached: false))
+  }
+
+  /// What a provider's scanner looks for.
+  static func virus(_ provider: Int) -> [UInt8] { Array("virus for \(provider)".utf8) }
+
   private mutating func transfer(_ entry: QueueEntry, from: Int, to: Int, isFair: Bool) {
     if !isFair, dice.chance(20) {
       return steps.append(.hear(from, entry.id, entry.recipients.map { RecipientFate(recipient: $0, outcome: .later("451 busy")) }))
@@ -325,12 +353,21 @@ struct SimulatedLife {
       return answer(nextTransfer, at: to, Verdict(code: 451, enhanced: "4.3.2", text: "busy"))
     }
     providers[to].claims[nextTransfer] = claim
+    let scan = scan(octets, at: to, isFair: isFair)
+    var progress: [String: RecipientEnd?] = [:]
+    var transaction: TransactionRecord?
+    if case .success(let data)? = message.certification {
+      transaction = providers[to].disk.transactions[data.pecID]
+      for recipient in transaction?.recipients ?? [] {
+        progress[ASCII.lowercased(recipient.address)] = .some(providers[to].disk.progress["\(data.pecID) \(recipient.address)"])
+      }
+    }
     var journey = IncomingJourney(at: providers[to].points)
     let effects = journey.handle(
       .examined(
         IncomingArrival(
-          message: message, instant: instant(), sequence: providers[to].nextSequence(), random: random(), directory: directory,
-          peer: "192.0.2.1", helo: "mx.test")))
+          message: message, scan: scan, instant: instant(), sequence: providers[to].nextSequence(), random: random(),
+          directory: directory, peer: "192.0.2.1", helo: "mx.test", progress: progress, transaction: transaction)))
     providers[to].incoming[nextTransfer] = journey
     take(effects, .incoming(to, nextTransfer))
   }

@@ -35,6 +35,9 @@ struct SimulatedDisk {
   /// How far recipients of our own transactions have come, by "PEC id recipient".
   private(set) var progress: [String: RecipientEnd] = [:]
 
+  /// Originals in quarantine, by the records' ids: durable at once.
+  private(set) var quarantine: [String: (record: QuarantineRecord, octets: [UInt8])] = [:]
+
   /// What a plan is when its octets are written but nothing is synced.
   struct Written {
     var changes: [LedgerChange]
@@ -43,6 +46,10 @@ struct SimulatedDisk {
 
   mutating func write(_ plan: CommitPlan, original: [UInt8]) -> Written {
     var written = Written(changes: plan.changes, deliveries: [])
+    if let record = plan.quarantine {
+      precondition(record.bytes == original.count, "a quarantined message is not the one that came")
+      quarantine[record.id] = (record, original)
+    }
     for message in plan.messages {
       var octets: [UInt8] = []
       for fragment in message.content {
@@ -85,7 +92,7 @@ struct SimulatedDisk {
       case .awaitProof(let id, let recipients):
         queue[id]?.recipients.removeAll { recipients.contains($0) }
         queue[id]?.awaiting += recipients
-      case .reception(let record):
+      case .reception(let record, _):
         let isTaken = receptions.values.contains { known in
           !record.fingerprint.isEmpty && known.fingerprint == record.fingerprint
             && !Set(known.recipients).isDisjoint(with: record.recipients)

@@ -42,11 +42,14 @@ import Testing
     let provider = dice.below(2)
     let sender = provider == 0 ? Self.sender : "uno@pec.beta.test"
     let bcc = isSound ? "" : "Bcc: nascosto@posta.test\r\n"
+    let infectedFor = Set([0, 1].filter { _ in dice.chance(15) })
+    let virus = infectedFor.sorted().map { String(decoding: SimulatedLife.virus($0), as: UTF8.self) + "\r\n" }.joined()
     let wanted = ["", "X-TipoRicevuta: breve\r\n", "X-TipoRicevuta: sintetica\r\n"][dice.below(3)]
     let text =
       "Message-ID: <client\(number)@mua.test>\r\nDate: Tue, 10 Mar 2026 09:14:58 +0100\r\nFrom: \(sender)\r\n"
-      + "To: \(chosen.joined(separator: ",\r\n "))\r\nSubject: prova \(number)\r\n\(bcc)\(wanted)\r\ncorpo \(number)\r\n"
-    return SimulatedLife.Client(message: Array(text.utf8), sender: sender, recipients: chosen, isSound: isSound, provider: provider)
+      + "To: \(chosen.joined(separator: ",\r\n "))\r\nSubject: prova \(number)\r\n\(bcc)\(wanted)\r\ncorpo \(number)\r\n\(virus)"
+    return SimulatedLife.Client(
+      message: Array(text.utf8), sender: sender, recipients: chosen, isSound: isSound, provider: provider, infectedFor: infectedFor)
   }
 
   /// `CERALACCA_SEEDS` sets how many lives are lived; 1,000 otherwise.
