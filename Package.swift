@@ -46,6 +46,7 @@ let package = Package(
     .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CLDAP", providers: [.apt(["libldap-dev"])]),
     .systemLibrary(name: "CLibclamav", pkgConfig: "libclamav", providers: [.apt(["libclamav-dev"])]),
+    .systemLibrary(name: "CLibzip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
     .target(name: "CConfinement", linkerSettings: [.linkedLibrary("seccomp")]),
 
     // Ground.
@@ -80,6 +81,8 @@ let package = Package(
     room("Confinement", ["CConfinement"]),
     room("ScanEngine", ["CLibclamav", "Octets", "ScanWire"]),
     room("Scanning", ["COpenSSL", "Channels", "Octets", "ScanWire", "Threading"]),
+    room("Quarantine", ["CPlatform", "Octets", "Journey"]),
+    room("SealedArchive", ["CLibzip", "Octets"]),
 
     // Floor 4: the wiring.
     room(
@@ -120,6 +123,8 @@ let package = Package(
     tests("ScanEngineTests", ["ScanEngine", "ScanWire", "Octets"]),
     tests("ScannerWorkTests", ["ScannerWork", "Channels", "ScanWire", "Octets"]),
     tests("ScanningTests", ["Scanning", "Channels", "ScanWire", "Octets"]),
+    tests("QuarantineTests", ["Quarantine", "Journey", "Octets"]),
+    tests("SealedArchiveTests", ["SealedArchive", "Octets"]),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
     tests("MIMEStreamTests", ["MIMEStream", "Octets", "Limits"]),
