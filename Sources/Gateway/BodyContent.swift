@@ -17,6 +17,9 @@ struct BodyContent: Sendable {
 
   var pieces: [Piece] = []
 
+  /// Length in octets.
+  var count: Int { pieces.reduce(0) { $0 + $1.count } }
+
   /// No body.
   static let none = BodyContent()
 

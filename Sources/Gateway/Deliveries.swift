@@ -135,7 +135,11 @@ final class Deliveries {
     let points = lane.shared.points
     let received = delivery.matter.reception?.kind
     let isForService =
-      delivery.entry.kind == .takeCharge || received == .serviceNotice || (delivery.entry.kind == .anomaly && received == .anomaly)
+      switch delivery.entry.kind {
+      case .takeCharge, .virusDetection: true
+      case .anomaly: received == .anomaly
+      default: received == .serviceNotice
+      }
     return delivery.entry.recipients.compactMap { recipient in
       let isService = ASCII.equal(recipient, points.serviceMailbox)
       let isClosed = isService ? !isForService : ASCII.equal(recipient, points.provider.serviceAddress)

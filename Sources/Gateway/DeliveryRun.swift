@@ -47,6 +47,7 @@ final class DeliveryRun {
   private func perform(_ effects: [Effect]) {
     for effect in effects {
       switch effect {
+      case .scan: preconditionFailure("what is delivered was scanned when it came")
       case .sign(let drafts, let instant):
         lane.sign(drafts, at: instant, original: .stored(entry.content)) { [self] result in
           switch result {

@@ -55,6 +55,9 @@ public final class Gateway: Sendable {
   /// Path of the spool of a data directory.
   public static func spoolPath(_ dataDirectory: String) -> String { "\(dataDirectory)/spool" }
 
+  /// Path of the quarantine of a data directory (RFC 6109 §2.2.4).
+  public static func quarantinePath(_ dataDirectory: String) -> String { "\(dataDirectory)/quarantine" }
+
   /// Starts a gateway. Throws a `StartError`, or the error of the part that could not start.
   public static func start(_ configuration: GatewayConfiguration, logger: Logger) throws -> Gateway {
     let descriptors = ProcessLimits.raiseOpenDescriptors()
@@ -63,6 +66,10 @@ public final class Gateway: Sendable {
     }
     let parts = try GatewayParts(configuration, logger: logger)
     let pending = try parts.recover()
+    // Who connects before the signatures are loaded would only hear 451. Without a scanner deliveries go on all the same.
+    if let reason = parts.scanner?.waitUntilReady(seconds: 120) {
+      logger.critical("nothing is taken until the virus scanner works: \(reason)")
+    }
     let drained = Handoff<Void>()
     let shared = try SharedState(parts) { drained.send(()) }
     let plans = try parts.listenerPlans()
@@ -114,6 +121,9 @@ public final class Gateway: Sendable {
     for (inbox, share) in zip(inboxes, shares) where !share.isEmpty { inbox.send(.dispatch(share)) }
   }
 
+  /// Waits until the virus scanner has loaded its signatures or could not; nil when messages are scanned, or not to be, else why not.
+  public func waitForScanner(seconds: Int) -> String? { shared.scanner?.waitUntilReady(seconds: seconds) }
+
   /// Takes no new connections, lets what is under way finish for up to `seconds`, then stops. Everything durable is kept.
   public func stop(drainingForSeconds seconds: Int) {
     for inbox in inboxes { inbox.send(.drain) }
@@ -134,6 +144,10 @@ public final class Gateway: Sendable {
       line += "; users: loaded" + problems.map { ", \($0)" }.joined()
     } catch {
       line += "; users: the old ones stay, \(error)"
+    }
+    if let scanner = shared.scanner {
+      scanner.reload { [logger = shared.logger] words, isTaken in logger.log(level: isTaken ? .notice : .error, "scanner: \(words)") }
+      line += "; scanner: loading signatures beside the old ones"
     }
     shared.logger.notice("reloaded: \(line)")
     return line
@@ -164,7 +178,7 @@ public final class Gateway: Sendable {
             "delivered": counters.delivered.load(ordering: .relaxed), "commits": counters.commits.load(ordering: .relaxed),
             "committedPlans": counters.committedPlans.load(ordering: .relaxed),
             "intakeBytesInMemory": counters.intakeBytesInMemory.load(ordering: .relaxed),
-          ]))
+          ].merging(shared.scannerNumbers) { old, _ in old }))
     default: answer(ControlAnswer(ok: false, message: "no such verb: \(request.verb)"))
     }
   }

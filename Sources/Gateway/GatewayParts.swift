@@ -10,6 +10,7 @@ import PEC
 import ProviderIndex
 import Reception
 import SMTPWire
+import Scanning
 import Signing
 import Spool
 import TLSPipe
@@ -25,6 +26,7 @@ final class GatewayParts {
   let serverTLS: TLSContext?
   let ledger: Ledger
   let spool: Spool
+  let scanner: VirusScanner?
   let points: ProviderPoints
   let nextHops: [String: NextHop]
 
@@ -52,6 +54,16 @@ final class GatewayParts {
       directory: Gateway.spoolPath(configuration.dataDirectory), segmentBytes: configuration.limits.storage.segmentBytes,
       liveRanges: try ledger.liveRanges())
     for problem in spool.problems { logger.critical("spool: \(problem)") }
+    scanner = GatewayParts.scanner(configuration, logger)
+  }
+
+  /// The scanner, which loads its signatures while the rest starts. Without signatures nothing is taken, and deliveries go on.
+  private static func scanner(_ configuration: GatewayConfiguration, _ logger: Logger) -> VirusScanner? {
+    guard let plan = ScannerPlan(configuration) else {
+      logger.critical("the virus scanner is OFF by configuration: messages pass that nobody has looked at")
+      return nil
+    }
+    return VirusScanner(plan) { notice in logger.log(level: Logger.Level(notice.level), "scanner: \(notice.text)") }
   }
 
   /// An index from the file, or the last good copy. Where one is to be fetched, an empty one will do for the first moment.
@@ -89,7 +101,7 @@ final class GatewayParts {
       ordinaryMail: OrdinaryMailPolicy(
         standard: OrdinaryAction(ordinary.standard), forged: OrdinaryAction(ordinary.forged),
         domains: ordinary.domains.mapValues(OrdinaryAction.init), mailboxes: ordinary.mailboxes.mapValues(OrdinaryAction.init)),
-      hostname: configuration.hostname, provesDeliveryByReport: provesByReport)
+      security: SecurityPolicy(configuration.scanner), hostname: configuration.hostname, provesDeliveryByReport: provesByReport)
   }
 
   /// Name of a route: its first domain, or "default".
@@ -184,8 +196,10 @@ final class GatewayParts {
         hostname: configuration.hostname, trust: trust, sizeLimitBytes: configuration.limits.message.maximumBytes + room,
         limits: configuration.limits.command,
         startTLSAvailable: (settings.kind == .submission || isIncoming) && serverTLS != nil)
+      let whenDown = configuration.scanner.map { isIncoming ? $0.whenDown.incoming : $0.whenDown.submission } ?? .message
       return ListenerPlan(
-        address: settings.address, port: settings.port, profile: profile, implicitTLS: implicit, mayConnect: mayConnect)
+        address: settings.address, port: settings.port, profile: profile, implicitTLS: implicit, mayConnect: mayConnect,
+        closesWithoutScanner: whenDown == .connection)
     }
   }
 }

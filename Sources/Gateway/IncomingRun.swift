@@ -4,6 +4,7 @@ import Logging
 import Octets
 import PEC
 import Reception
+import ScanWire
 
 /// Performs the effects of one incoming message's journey: examination, signatures, the commit, the answer. It lives until the journey
 /// ends, whether the sending server is still there or not.
@@ -15,6 +16,10 @@ final class IncomingRun {
   private let answer: (Verdict) -> Void
   private var journey: IncomingJourney
   private var claim: String?
+  /// What the scanner said; nil until it did.
+  private var scan: ScanOutcome?
+  /// What waits for the scanner, once the message is examined.
+  private var afterScan: ((ScanOutcome) -> Void)?
   private var waits = 0
   private var timer: LoopTimer?
 
@@ -27,7 +32,17 @@ final class IncomingRun {
     journey = IncomingJourney(at: lane.shared.points)
   }
 
+  /// The scanner looks at the message while it is examined.
   func start(_ job: ExaminerJob) {
+    lane.scan(content) { [self] outcome in
+      scan = outcome
+      afterScan?(outcome)
+      afterScan = nil
+    }
+    examine(job)
+  }
+
+  private func examine(_ job: ExaminerJob) {
     let instant = lane.shared.now()
     let address = lane.returnAddress { [self] completion in
       switch completion {
@@ -55,7 +70,7 @@ final class IncomingRun {
       isOverTLS: message.isOverTLS, arrivedAt: lane.shared.now().unixSeconds)
     timer = lane.loop.timer(after: UInt64(20 << waits), repeat: 0) { [self] in
       timer = nil
-      start(job)
+      examine(job)
     }
   }
 
@@ -70,7 +85,8 @@ final class IncomingRun {
     if let report = examination.report, lane.shared.mayReport(peer) {
       return pass(report, of: examination, at: instant)
     }
-    judge(examination, at: instant)
+    if let scan { return judge(examination, scan, at: instant) }
+    afterScan = { [self] outcome in judge(examination, outcome, at: instant) }
   }
 
   /// A report may be the proof of a delivery that some lane waits for. The entry that it names is in the ledger: where no lane has it,
@@ -93,14 +109,17 @@ final class IncomingRun {
     }
   }
 
-  private func judge(_ examination: Examination, at instant: Instant) {
+  private func judge(_ examination: Examination, _ scan: ScanOutcome, at instant: Instant) {
     let shared = lane.shared
+    if case .unavailable(let reason) = scan {
+      shared.logger.error("an incoming message was answered 451, it could not be scanned: \(reason)", metadata: ["peer": "\(peer)"])
+    }
     let unknown = examination.message.forwardPaths.filter { shared.mailboxIsUnknown($0) }
     perform(
       journey.handle(
         .examined(
           IncomingArrival(
-            message: examination.message, instant: instant, sequence: shared.counters.nextSequence(), random: .drawn(),
+            message: examination.message, scan: scan, instant: instant, sequence: shared.counters.nextSequence(), random: .drawn(),
             directory: shared.index.snapshot, peer: peer, helo: helo, progress: examination.progress, transaction: examination.transaction,
             unknownMailboxes: Set(unknown.map(ASCII.lowercased))))))
   }
@@ -108,6 +127,7 @@ final class IncomingRun {
   private func perform(_ effects: [Effect]) {
     for effect in effects {
       switch effect {
+      case .scan: preconditionFailure("an incoming message is scanned while it is examined")
       case .sign(let drafts, let instant):
         lane.sign(drafts, at: instant, original: content) { [self] result in
           switch result {
@@ -118,8 +138,7 @@ final class IncomingRun {
           }
         }
       case .commit(let plan):
-        let address = lane.returnAddress { [self] completion in committed(completion) }
-        lane.shared.committer.perform(.commit(plan, content, address))
+        lane.commit(plan, content) { [self] completion in committed(completion) }
       case .reply(let verdict):
         log(verdict)
         answer(verdict)

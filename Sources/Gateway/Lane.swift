@@ -13,6 +13,8 @@ struct ListenerPlan: Sendable {
   var implicitTLS: Bool
   /// Peers that may connect; nil for everybody.
   var mayConnect: (@Sendable (String) -> Bool)?
+  /// While there is no virus scanner connections are answered 421, and not each message 451.
+  var closesWithoutScanner = false
 }
 
 /// One loop on one thread, with its listeners, sessions, journeys and deliveries: run to completion, nothing shared on the message
@@ -70,6 +72,9 @@ final class Lane {
       shared.logger.warning("refused: not a listed peer", metadata: ["peer": "\(peer)", "port": "\(settings.port)"])
       refuse(stream, "554 5.7.1 \(settings.profile.hostname) you are not a listed peer\r\n")
       return
+    }
+    if settings.closesWithoutScanner, let scanner = shared.scanner, !scanner.status.isUp {
+      return refuse(stream, "421 4.7.1 \(settings.profile.hostname) the virus scanner is not available, try again later\r\n")
     }
     let open = shared.counters.openConnections.load(ordering: .relaxed)
     if let reason = shared.admission.enter(peer, open: open) {

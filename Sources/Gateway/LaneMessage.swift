@@ -3,6 +3,7 @@ import Journey
 import Octets
 import PEC
 import Reception
+import ScanWire
 
 /// What comes back to a lane from the threads it handed work to.
 enum Completion: Sendable {
@@ -20,6 +21,10 @@ enum Completion: Sendable {
   case examined(Examination)
   /// The brief form of an original; nil where it is the original itself.
   case brief(EnclosedOriginal?)
+  /// What the virus scanner says of a message.
+  case scanned(ScanOutcome)
+  /// A message is in quarantine, durably.
+  case kept
   /// The work failed; the text says why.
   case failed(String)
 }

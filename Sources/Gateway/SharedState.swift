@@ -8,8 +8,10 @@ import Mailstore
 import Octets
 import PEC
 import ProviderIndex
+import Quarantine
 import Reception
 import SMTPWire
+import Scanning
 import Signing
 import Spool
 import Synchronization
@@ -55,6 +57,9 @@ final class SharedState: Sendable {
   let index: ProviderIndex
   let trust: TrustStore
   let examiner: Examiner
+  /// Nil where the configuration says that nothing is scanned.
+  let scanner: VirusScanner?
+  let quarantine: QuarantineKeeper
   /// Who may send delivery reports about mailboxes of ours.
   let mayReport: @Sendable (String) -> Bool
   let serverTLS: TLSContext?
@@ -98,6 +103,8 @@ final class SharedState: Sendable {
     examiner = Examiner(
       spool: parts.spool, ledger: parts.ledger, trust: parts.trust, limits: configuration.limits.message,
       threads: configuration.signer.threads)
+    scanner = parts.scanner
+    quarantine = QuarantineKeeper(Quarantine(path: Gateway.quarantinePath(configuration.dataDirectory)))
     signers = try SignerPool(
       credentials: parts.credentials, threads: configuration.signer.threads, batch: configuration.limits.storage.signingBatch)
     self.onDrained = onDrained
@@ -151,6 +158,8 @@ final class SharedState: Sendable {
   func finish() {
     authenticator.finish()
     examiner.finish()
+    scanner?.stop()
+    quarantine.finish()
     signers.stop()
     mailboxes?.finish()
     committer.finish()

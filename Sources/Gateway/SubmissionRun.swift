@@ -1,6 +1,7 @@
 import Journey
 import Logging
 import Octets
+import ScanWire
 
 /// Performs the effects of one submission's journey: signatures, the commit, the answer. It lives until the journey ends, whether
 /// the client is still there or not.
@@ -24,6 +25,7 @@ final class SubmissionRun {
   private func perform(_ effects: [Effect]) {
     for effect in effects {
       switch effect {
+      case .scan: lane.scan(content) { [self] outcome in scanned(outcome) }
       case .sign(let drafts, let instant):
         lane.sign(drafts, at: instant, original: content) { [self] result in
           switch result {
@@ -35,8 +37,7 @@ final class SubmissionRun {
         }
       case .commit(let plan):
         log(plan)
-        let address = lane.returnAddress { [self] completion in committed(completion) }
-        lane.shared.committer.perform(.commit(plan, content, address))
+        lane.commit(plan, content) { [self] completion in committed(completion) }
       case .reply(let verdict): answer(verdict)
       case .releaseOriginal:
         let ranges = content.storedRanges
@@ -46,11 +47,18 @@ final class SubmissionRun {
     }
   }
 
+  private func scanned(_ outcome: ScanOutcome) {
+    if case .unavailable(let reason) = outcome {
+      lane.shared.logger.error("a message was answered 451, it could not be scanned: \(reason)")
+    }
+    perform(journey.handle(.scanned(outcome)))
+  }
+
   private func committed(_ completion: Completion) {
     switch completion {
     case .committed(let deliveries):
       perform(journey.handle(.committed))
-      lane.shared.logger.info("\(logged.word)", metadata: logged.metadata)
+      if !logged.word.isEmpty { lane.shared.logger.info("\(logged.word)", metadata: logged.metadata) }
       lane.deliveries.dispatch(deliveries)
     case .failed(let reason):
       lane.shared.logger.error("a message was answered 451, it could not be stored: \(reason)")

@@ -6,7 +6,7 @@ import Operations
 import SMTPWire
 import TLSPipe
 
-/// `ceralacca demo`: a laboratory, three messages, and what everybody received, told in two screenfuls.
+/// `ceralacca demo`: a laboratory, five messages, and what everybody received, told in three screenfuls.
 public final class Demonstration {
   private let laboratory: Laboratory
   private let loop: Loop
@@ -19,6 +19,7 @@ public final class Demonstration {
   static let bruno = "bruno@pec.beta.test"
   static let bianca = "bianca@pec.beta.test"
   static let giulia = "giulia@posta.test"
+  static let gino = "gino@pec.gamma.test"
 
   private init(_ laboratory: Laboratory, loop: Loop) {
     self.laboratory = laboratory
@@ -28,8 +29,10 @@ public final class Demonstration {
   /// Runs the demonstration in `directory` (a new temporary one when nil). Throws a `CommandFailure` when the story does not end well.
   public static func run(directory: String?, say: @escaping (String) -> Void) throws {
     let folder = directory ?? NSTemporaryDirectory() + "ceralacca-demo-\(ProcessInfo.processInfo.processIdentifier)"
-    let laboratory = Laboratory(
-      directory: folder, basePort: try Laboratory.freeBasePort(), logger: Service.logger(label: "demo"))
+    var logger = Service.logger(label: "demo")
+    // What is warned of here, the story tells.
+    logger.logLevel = .error
+    let laboratory = Laboratory(directory: folder, basePort: try Laboratory.freeBasePort(), logger: logger)
     try laboratory.prepare()
     let loop = try Loop()
     let demonstration: Demonstration
@@ -46,39 +49,55 @@ public final class Demonstration {
 
   // MARK: Sending
 
-  private func begin() {
-    let (alfa, beta) = (LabProvider.alfa, LabProvider.beta)
-    let submission = alfa.port(.submission, base: laboratory.basePort)
-    let incoming = beta.port(.incoming, base: laboratory.basePort)
-    let password = Laboratory.password(of: Demonstration.anna)
-    let tls: TLSContext
-    do { tls = try TLSContext.client(caFile: laboratory.authorityFile, verify: true) } catch { return fail("\(error)") }
-    send(DemonstrationLetters.letter, Demonstration.anna, password, [Demonstration.bruno, Demonstration.bianca], tls, submission) {
-      [self] in
-      send(DemonstrationLetters.secret, Demonstration.anna, password, [Demonstration.bruno, "nascosto@posta.test"], tls, submission) {
-        [self] in
-        send(DemonstrationLetters.ordinary, Demonstration.giulia, nil, [Demonstration.bruno], nil, incoming) { [self] in waitForMail() }
-      }
-    }
+  /// A message that somebody hands over.
+  private struct Errand {
+    var message: [UInt8]
+    var sender: String
+    /// Nil for servers, which do not log in.
+    var password: String?
+    var recipients: [String]
+    var port: Int
   }
 
-  private func send(
-    _ message: String, _ sender: String, _ password: String?, _ recipients: [String], _ tls: TLSContext?, _ port: Int,
-    then: @escaping () -> Void
-  ) {
+  private func begin() {
+    let submission = LabProvider.alfa.port(.submission, base: laboratory.basePort)
+    let incoming = LabProvider.beta.port(.incoming, base: laboratory.basePort)
+    func annas(_ message: [UInt8], to recipients: [String]) -> Errand {
+      Errand(
+        message: message, sender: Demonstration.anna, password: Laboratory.password(of: Demonstration.anna), recipients: recipients,
+        port: submission)
+    }
+    do {
+      let tls = try TLSContext.client(caFile: laboratory.authorityFile, verify: true)
+      let envelope = try GammaAccessPoint(directory: laboratory.directory)
+        .envelope(of: DemonstrationLetters.infectedByGino, from: Demonstration.gino, to: [Demonstration.bruno])
+      let errands = [
+        annas(DemonstrationLetters.letter, to: [Demonstration.bruno, Demonstration.bianca]),
+        annas(DemonstrationLetters.secret, to: [Demonstration.bruno, "nascosto@posta.test"]),
+        Errand(message: DemonstrationLetters.ordinary, sender: Demonstration.giulia, recipients: [Demonstration.bruno], port: incoming),
+        annas(DemonstrationLetters.infectedByAnna, to: [Demonstration.bruno]),
+        Errand(message: envelope, sender: Demonstration.gino, recipients: [Demonstration.bruno], port: incoming),
+      ]
+      run(errands[...], tls)
+    } catch { fail("\(error)") }
+  }
+
+  /// One after the other, each when the one before was answered.
+  private func run(_ errands: ArraySlice<Errand>, _ tls: TLSContext) {
+    guard let errand = errands.first else { return waitForMail() }
     let client = LabClient(
-      loop: loop, tls: tls, sender: sender, password: password, recipients: recipients,
-      message: Array(message.replacingOccurrences(of: "\n", with: "\r\n").utf8)
+      loop: loop, tls: errand.password == nil ? nil : tls, sender: errand.sender,
+      password: errand.password, recipients: errand.recipients, message: errand.message
     ) { [self] result in
       switch result {
       case .success(let outcomes):
         guard case .delivered(let reply)? = outcomes.first?.verdict else { return fail("\(outcomes)") }
         answers.append(reply.summary)
-        then()
+        run(errands.dropFirst(), tls)
       case .failure(let error): fail(error.reason)
       }
     }
-    client.submit(host: "127.0.0.1", port: port)
+    client.submit(host: "127.0.0.1", port: errand.port)
   }
 
   private func fail(_ reason: String) {
@@ -95,62 +114,4 @@ public final class Demonstration {
       if polls > 1200 { fail("within a minute too little mail came for \(missing.map(\.mailbox).joined(separator: ", "))") }
     }
   }
-}
-
-extension Laboratory {
-  /// Files of the new messages in a mailbox.
-  func mail(of user: String) -> [String] {
-    let folder = mailbox(of: user) + "/new"
-    return ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted().map { "\(folder)/\($0)" }
-  }
-}
-
-/// What is sent in the demonstration.
-enum DemonstrationLetters {
-  static let letter = """
-    Message-ID: <lettera-1@mua.pec.alfa.test>
-    Date: Sat, 21 Nov 2026 09:00:00 +0100
-    From: Anna Rossi <anna@pec.alfa.test>
-    To: Bruno Verdi <bruno@pec.beta.test>
-    Cc: bianca@pec.beta.test
-    Subject: =?UTF-8?Q?Richiesta_di_attivit=C3=A0?=
-    MIME-Version: 1.0
-    Content-Type: multipart/mixed; boundary="parte"
-
-    --parte
-    Content-Type: text/plain; charset=us-ascii
-
-    Buongiorno, in allegato la richiesta.
-    --parte
-    Content-Type: text/csv; name="richiesta.csv"
-    Content-Disposition: attachment; filename="richiesta.csv"
-    Content-Transfer-Encoding: base64
-
-    dm9jZTtpbXBvcnRvDQpyaWNoaWVzdGE7MTAwDQo=
-    --parte--
-
-    """
-
-  static let secret = """
-    Message-ID: <lettera-2@mua.pec.alfa.test>
-    Date: Sat, 21 Nov 2026 09:01:00 +0100
-    From: Anna Rossi <anna@pec.alfa.test>
-    To: bruno@pec.beta.test
-    Bcc: nascosto@posta.test
-    Subject: Con copia nascosta
-
-    Questo messaggio ha un destinatario nascosto.
-
-    """
-
-  static let ordinary = """
-    Message-ID: <cartolina-1@posta.test>
-    Date: Sat, 21 Nov 2026 09:02:00 +0100
-    From: Giulia Bianchi <giulia@posta.test>
-    To: bruno@pec.beta.test
-    Subject: Saluti dal mare
-
-    Questa non e' posta certificata.
-
-    """
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Gateway
 import Operations
 
 /// What came of the demonstration's messages, read from the mailboxes and told.
@@ -8,10 +9,11 @@ struct DemonstrationStory {
   let answers: [String]
   let say: (String) -> Void
 
-  /// How many messages are due in which mailbox: acceptance, two delivery receipts and a non-acceptance; envelope and anomaly;
-  /// envelope; take-charge receipt.
+  /// How many messages are due in which mailbox: acceptance, two delivery receipts and two non-acceptances; envelope and anomaly;
+  /// envelope; take-charge receipt; take-charge receipt and virus detection notice.
   static let due: [(mailbox: String, count: Int)] = [
-    (Demonstration.anna, 4), (Demonstration.bruno, 2), (Demonstration.bianca, 1), (LabProvider.alfa.serviceMailbox, 1),
+    (Demonstration.anna, 5), (Demonstration.bruno, 2), (Demonstration.bianca, 1), (LabProvider.alfa.serviceMailbox, 1),
+    (LabProvider.gamma.serviceMailbox, 2),
   ]
 
   /// A message in a mailbox, and what is to be said of it.
@@ -28,7 +30,33 @@ struct DemonstrationStory {
 
   func tell() throws {
     let pieces = try read()
-    let conversation = pieces.filter { DemonstrationStory.order.contains($0.finding.kind) }.sorted { one, other in
+    say("Three providers of certified mail (PEC) and the conversation between them: a demonstration in")
+    say(laboratory.directory)
+    try tellConversation(pieces)
+    say("2. A second letter has a Bcc, which certified mail forbids. It is answered")
+    say("      \(answer(2))")
+    say("   and nothing leaves; she gets a notice:")
+    say("")
+    try show(try one(pieces, "non-acceptance notice"))
+    say("")
+    say("3. Giulia, who has ordinary mail, writes to Bruno. Beta's incoming point answers")
+    say("      \(answer(3))")
+    say("   What is not certified must not look as if it were; Bruno finds it in an anomaly envelope:")
+    say("")
+    try show(try one(pieces, "anomaly envelope"))
+    say("")
+    try tellViruses(pieces)
+    let expected = DemonstrationStory.due.reduce(0) { $0 + $1.count }
+    guard pieces.count == expected, pieces.allSatisfy(\.finding.holds) else {
+      throw CommandFailure(pieces.flatMap { [$0.file] + $0.finding.sentences }.joined(separator: "\n"), exitCode: 70)
+    }
+    say("ceralacca verify --ca ca.pem --index index.ldif --crl ca.crl says of all \(pieces.count): HOLDS.")
+    say("Each of them is real, and stays in \(laboratory.directory).")
+  }
+
+  private func tellConversation(_ pieces: [Piece]) throws {
+    let isGammas = { (piece: Piece) in piece.mailbox == LabProvider.gamma.serviceMailbox }
+    let conversation = pieces.filter { DemonstrationStory.order.contains($0.finding.kind) && !isGammas($0) }.sorted { one, other in
       (DemonstrationStory.rank(one), one.mailbox) < (DemonstrationStory.rank(other), other.mailbox)
     }
     guard conversation.count == 6, let identifier = conversation.first?.finding.identifier,
@@ -37,35 +65,49 @@ struct DemonstrationStory {
       throw CommandFailure(
         "the conversation is not the one it should be: \(pieces.map { "\($0.mailbox): \($0.finding.kind)" })", exitCode: 70)
     }
-    say("Two providers of certified mail (PEC) and the conversation between them: a demonstration in")
-    say(laboratory.directory)
     say("")
     say("1. Anna, at provider Alfa, writes to \(Demonstration.bruno) with a copy (Cc) to")
     say("   \(Demonstration.bianca), at provider Beta. Her program is answered")
-    say("      \(answers.first ?? "")")
+    say("      \(answer(1))")
     say("   The conversation has one identifier (identificativo), \(identifier):")
     say("")
     for piece in conversation { try show(piece) }
     say("   Bianca is a copy recipient, so hers is the concise receipt; inside of the complete one and of the envelope")
     say("   postacert.eml is Anna's letter as she sent it, but for its identifier.")
     say("")
-    say("2. A second letter has a Bcc, which certified mail forbids. It is answered")
-    say("      \(answers.dropFirst().first ?? "")")
-    say("   and nothing leaves; she gets a notice:")
+  }
+
+  private func tellViruses(_ pieces: [Piece]) throws {
+    say("4. A third letter of Anna's has a virus in it: EICAR's test file, which harms nobody. It is answered")
+    say("      \(answer(4))")
+    say("   The scanner finds it; nothing leaves, and she gets a notice:")
     say("")
-    try show(try one(pieces, "non-acceptance notice"))
+    try show(try one(pieces, "non-acceptance notice for a virus"))
+    say("   The letter is in quarantine, for the 30 months of the law:")
+    say("             \(try quarantined(at: .alfa))")
     say("")
-    say("3. Giulia, who has ordinary mail, writes to Bruno. Beta's incoming point answers")
-    say("      \(answers.last ?? "")")
-    say("   What is not certified must not look as if it were; Bruno finds it in an anomaly envelope:")
+    say("5. Provider Gamma does not look, and passes such a letter on to Bruno in a transport envelope that holds.")
+    say("   Beta's incoming point answers")
+    say("      \(answer(5))")
+    say("   and delivers nothing. What Gamma's service mailbox gets:")
     say("")
-    try show(try one(pieces, "anomaly envelope"))
+    try show(try one(pieces, "take-charge receipt", in: LabProvider.gamma.serviceMailbox))
+    try show(try one(pieces, "virus detection notice", in: LabProvider.gamma.serviceMailbox))
+    say("   The envelope is in quarantine:")
+    say("             \(try quarantined(at: .beta))")
     say("")
-    guard pieces.count == 8, pieces.allSatisfy(\.finding.holds) else {
-      throw CommandFailure(pieces.flatMap { [$0.file] + $0.finding.sentences }.joined(separator: "\n"), exitCode: 70)
+  }
+
+  /// What the sender of the message of that number was answered.
+  private func answer(_ number: Int) -> String { answers.count < number ? "" : answers[number - 1] }
+
+  /// The folder of the one message in a provider's quarantine, as seen from the laboratory's.
+  private func quarantined(at provider: LabProvider) throws -> String {
+    let found = laboratory.quarantine(of: provider)
+    guard found.count == 1 else {
+      throw CommandFailure("\(found.count) messages are in quarantine at \(provider.word) instead of one", exitCode: 70)
     }
-    say("ceralacca verify --ca ca.pem --index index.ldif --crl ca.crl says of all \(pieces.count): HOLDS.")
-    say("Each of them is real, and stays in \(laboratory.directory).")
+    return found[0].replacingOccurrences(of: laboratory.directory + "/", with: "")
   }
 
   private static func rank(_ piece: Piece) -> Int { order.firstIndex(of: piece.finding.kind) ?? order.count }
@@ -83,8 +125,9 @@ struct DemonstrationStory {
     }
   }
 
-  private func one(_ pieces: [Piece], _ kind: String) throws -> Piece {
-    let found = pieces.filter { $0.finding.kind == kind }
+  /// The one message of a kind, in a mailbox when one is named.
+  private func one(_ pieces: [Piece], _ kind: String, in mailbox: String? = nil) throws -> Piece {
+    let found = pieces.filter { $0.finding.kind == kind && (mailbox == nil || $0.mailbox == mailbox) }
     guard found.count == 1 else { throw CommandFailure("\(found.count) messages are a \(kind) instead of one", exitCode: 70) }
     return found[0]
   }
@@ -125,5 +168,21 @@ struct DemonstrationStory {
     openssl.waitUntilExit()
     guard openssl.terminationStatus == 0 else { throw CommandFailure("openssl refuses \(file): \(words)", exitCode: 70) }
     return words
+  }
+}
+
+extension Laboratory {
+  /// Files of the new messages in a mailbox; Gamma's mail is in the world.
+  func mail(of user: String) -> [String] {
+    let folder = user.hasSuffix("@\(LabProvider.gamma.domain)") ? worldFolder : mailbox(of: user) + "/new"
+    return ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted().map { "\(folder)/\($0)" }
+  }
+
+  /// Folders of the messages in a provider's quarantine.
+  func quarantine(of provider: LabProvider) -> [String] {
+    let folder = Gateway.quarantinePath("\(directory)/\(provider.word)/data")
+    let paths = FileManager.default.enumerator(atPath: folder)?.compactMap { $0 as? String } ?? []
+    let suffix = "/message.eml"
+    return paths.filter { $0.hasSuffix(suffix) }.map { "\(folder)/\($0.dropLast(suffix.count))" }
   }
 }

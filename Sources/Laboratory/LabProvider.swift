@@ -57,8 +57,10 @@ public struct LabProvider: Sendable, Equatable {
   }
 
   /// The very configuration the provider runs with.
-  /// - Parameter index: where the provider index is and who must have signed it.
-  func configuration(in directory: String, basePort: Int, index: IndexSettings) -> GatewayConfiguration {
+  /// - Parameters:
+  ///   - index: where the provider index is and who must have signed it.
+  ///   - scanner: the virus scanner, the same for every provider.
+  func configuration(in directory: String, basePort: Int, index: IndexSettings, scanner: ScannerConfiguration) -> GatewayConfiguration {
     let home = "\(directory)/\(word)"
     let loopback = PeerList(["127.0.0.1", "::1"])
     var limits = Limits()
@@ -87,6 +89,7 @@ public struct LabProvider: Sendable, Equatable {
       listeners: [listener(.submission, .submission), listener(.submissions, .submissions), listener(.incoming, .incoming)]
         + (loopback.map { [listener(.trusted(peers: $0, user: .mailFrom), .trusted)] } ?? []),
       routes: neighbours + [world],
-      trust: TrustSettings(authorities: ["\(directory)/ca.pem"], revocationLists: ["\(directory)/ca.crl"]), limits: limits)
+      trust: TrustSettings(authorities: ["\(directory)/ca.pem"], revocationLists: ["\(directory)/ca.crl"]), scanner: scanner,
+      limits: limits)
   }
 }

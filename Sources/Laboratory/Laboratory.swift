@@ -58,6 +58,8 @@ public final class Laboratory {
   var authorityFile: String { "\(directory)/ca.pem" }
   var indexFile: String { "\(directory)/index.ldif" }
   var worldFolder: String { "\(directory)/world/new" }
+  /// Folder with the laboratory's own signatures; the official ones are used instead where they are.
+  var signaturesFolder: String { "\(directory)/signatures" }
 
   // MARK: Making
 
@@ -70,6 +72,7 @@ public final class Laboratory {
     try? FileManager.default.removeItem(atPath: readyFile)
     try Data(try makeKeys()).write(to: URL(fileURLWithPath: indexFile), options: .atomic)
     try publish()
+    let scanner = try makeScanner()
     for provider in LabProvider.running {
       try provider.writeUsers(in: directory)
       // Alfa reads the index as it is, beta in its signed form: both ways are tried all the time.
@@ -77,7 +80,8 @@ public final class Laboratory {
         provider == .alfa
         ? IndexSettings(file: indexFile)
         : IndexSettings(file: indexFile + ".p7m", signers: "\(directory)/index-operator.pem")
-      try provider.configuration(in: directory, basePort: basePort, index: index).yaml(in: "\(directory)/\(provider.word)")
+      try provider.configuration(in: directory, basePort: basePort, index: index, scanner: scanner)
+        .yaml(in: "\(directory)/\(provider.word)")
         .write(toFile: configurationFile(of: provider), atomically: true, encoding: .utf8)
     }
   }
@@ -105,6 +109,22 @@ public final class Laboratory {
     return LaboratoryIndex.ldif(providers: listed)
   }
 
+  /// Writes the signatures, and returns the scanner that works with them.
+  private func makeScanner() throws -> ScannerConfiguration {
+    try LaboratorySignatures.write(to: signaturesFolder)
+    let scanner = ScannerConfiguration(database: LaboratorySignatures.database(own: signaturesFolder))
+    guard geteuid() == 0 else { return scanner }
+    // Started as root the scanner becomes another user, and must get at the signatures: passing through is all that is granted.
+    let mode = (try FileManager.default.attributesOfItem(atPath: directory)[.posixPermissions] as? NSNumber)?.intValue ?? 0o700
+    try FileManager.default.setAttributes([.posixPermissions: mode | 0o001], ofItemAtPath: directory)
+    if let folder = LaboratorySignatures.obstacle(onTheWayTo: scanner.database) {
+      throw CommandFailure(
+        "the virus scanner runs as user \(scanner.user), who may not enter \(folder): choose a folder that all may enter, such as "
+          + "one in /tmp, or 'chmod o+x \(folder)'", exitCode: 69)
+    }
+    return scanner
+  }
+
   private var operatorKeyFile: String { "\(directory)/index-signer.pem" }
 
   /// What authority and index operator publish: the revocation list with the certificates in `revoked/`, and the signed index.
@@ -123,7 +143,7 @@ public final class Laboratory {
 
   // MARK: Running
 
-  /// Starts the world on `loop` and the providers on threads of their own; then the file `ready` appears.
+  /// Starts the world on `loop` and the providers on threads of their own, and waits for their scanners; then the file `ready` appears.
   public func start(on loop: Loop) throws {
     let world = try WorldSink(loop: loop, folder: "\(directory)/world", hostname: "mx.mondo.test")
     _ = try world.listen(port: basePort + Laboratory.worldPort)
@@ -132,6 +152,10 @@ public final class Laboratory {
       var logger = logger
       logger[metadataKey: "provider"] = "\(provider.word)"
       gateways.append(try Gateway.start(try Service.load(configurationFile(of: provider)), logger: logger))
+    }
+    for (provider, gateway) in zip(LabProvider.running, gateways) {
+      guard let reason = gateway.waitForScanner(seconds: 120) else { continue }
+      throw CommandFailure("the virus scanner of \(provider.word): \(reason)", exitCode: 69)
     }
     try "\(basePort)\n".write(toFile: readyFile, atomically: true, encoding: .utf8)
   }
@@ -162,7 +186,7 @@ public final class Laboratory {
       try laboratory.start(on: loop)
     } catch {
       laboratory.stop()
-      throw CommandFailure("the laboratory cannot start: \(error)", exitCode: 69)
+      throw CommandFailure("the laboratory cannot start: \((error as? CommandFailure)?.message ?? "\(error)")", exitCode: 69)
     }
     say(laboratory.greeting)
     loop.run()
@@ -190,6 +214,7 @@ public final class Laboratory {
         mailboxes  \(directory)/alfa/mail/ADDRESS/ and \(directory)/beta/mail/ADDRESS/, servizio@ is the service mailbox
         trust      \(directory)/ca.pem, ca.crl (a certificate put into revoked/ is on it after SIGHUP)
         index      \(directory)/index.ldif, signed index.ldif.p7m; it lists pec.gamma.test too, whose mail goes to the world
+        viruses    \(directory)/signatures/laboratory.ndb: what the scanner knows where /var/lib/clamav has no signatures
         a forger   \(directory)/forge/signer.pem: beta's names, from an authority that nobody knows
 
       Try:

@@ -63,6 +63,7 @@ struct Inspection {
     lookAtIndex(configuration)
     lookAtFetch(configuration.index)
     lookAtTrust(configuration)
+    lookAtScanner(configuration)
     if case .smtp(let server) = configuration.mailboxes {
       facts.append(
         "mailboxes: \(server.nextHop), whose delivery reports are believed from \(server.reportsFrom.entries.joined(separator: ", "))")

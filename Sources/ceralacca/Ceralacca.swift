@@ -13,10 +13,11 @@ struct Ceralacca: ParsableCommand {
         ceralacca lab --dir /tmp/lab --base-port 25000
         ceralacca verify --ca ca.pem --index index.ldif mail/new/*
         ceralacca index show pec.example.org --config /etc/ceralacca/ceralacca.yaml
+        ceralacca quarantine list --config /etc/ceralacca/ceralacca.yaml
 
       Exit codes are those of sysexits.h: 0 all is well, 64 usage, 65 bad data, 66 no input, 69 unavailable,
-      74 input/output, 75 try again, 77 no permission, 78 configuration.
+      73 cannot create, 74 input/output, 75 try again, 77 no permission, 78 configuration. `scan` has its own.
       """,
     version: "0.1.0",
-    subcommands: [Serve.self, Check.self, Lab.self, Demo.self, Queue.self, Log.self, Index.self, Verify.self])
+    subcommands: [Serve.self, Check.self, Lab.self, Demo.self, Queue.self, Log.self, Index.self, Verify.self, Scan.self, Quarantine.self])
 }
