@@ -20,7 +20,7 @@ from interop.postfix import Postfix, descendants
 from interop.wire import Wire
 
 from .envelopes import RECIPIENT, SENDER, Envelope, Maker
-from .measure import Clock, Failed, Subject, answers, cpu_seconds, files, put_away
+from .measure import Clock, Failed, Subject, answers, cpu_seconds, files, put_away, scanning
 
 
 class Generator:
@@ -74,13 +74,14 @@ class IncomingPoint(Subject):
     def __init__(self):
         self.sink_port = base.free_block(1)
         self.gateway = Gateway(
-            self.sink_port, lambda yaml: yaml.limits(maximumMessagesPerSession=1_000_000, firstRetrySeconds=1, lastRetrySeconds=1)
+            self.sink_port,
+            lambda yaml: scanning(yaml).limits(maximumMessagesPerSession=1_000_000, firstRetrySeconds=1, lastRetrySeconds=1),
         ).start()
         self.port = self.gateway.ports.incoming
         self.mailbox = self.gateway.folder / "alfa" / "mail" / ANNA / "new"
 
     def pids(self) -> list[int]:
-        return [self.gateway.process.pid]
+        return [self.gateway.process.pid, *descendants(self.gateway.process.pid)]
 
     def cpu(self) -> float:
         return cpu_seconds(self.pids())
@@ -118,7 +119,7 @@ class Incoming:
 
     name = "incoming"
     subjects_are = (
-        "for each envelope the gateway verifies a signature, makes two (take-charge receipt,\n"
+        "for each envelope the gateway looks for viruses, verifies a signature, makes two (take-charge receipt,\n"
         "complete delivery receipt), stores one message in a Maildir and sends two; Postfix stores the same octets in a Maildir.\n"
         "size: of the message inside; its envelope has some 5,500 octets more"
     )

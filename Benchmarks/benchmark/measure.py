@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from interop.base import find, poll, run
-from interop.lab import Gateway
+from interop.lab import Gateway, Yaml
 from interop.wire import Wire
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -47,6 +47,11 @@ class Subject:
 
     def stop(self) -> None:
         raise NotImplementedError
+
+
+def scanning(yaml: Yaml) -> Yaml:
+    """A gateway that scans every message, also when it comes again, and greets nobody before its scanner is ready."""
+    return yaml.set("0", "scanner", "cachedVerdicts").set("{ submission: connection, incoming: connection }", "scanner", "whenDown")
 
 
 def files(folder: Path) -> int:
@@ -188,7 +193,8 @@ def machine() -> dict:
         "signaturesPerSecondPerCore": float(signs[1]) if signs else None,
         "fdatasyncMicroseconds": round(statistics.median(took) * 1e6),
         "loadBefore": round(os.getloadavg()[0], 2),
-        "postfix": run([find("postconf"), "-d", "-h", "mail_version"]).stdout.decode().strip(),
+        "postfix": run([find("postconf"), "-d", "-h", "mail_version"]).stdout.decode().strip() if find("postconf") else None,
+        "clamd": run([find("clamd"), "--version"]).stdout.decode().strip() if find("clamd") else None,
     }
 
 

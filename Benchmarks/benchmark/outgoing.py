@@ -10,7 +10,7 @@ from interop.base import find, poll, run, spawn
 from interop.lab import ANNA, Gateway
 from interop.postfix import Postfix, descendants
 
-from .measure import Clock, Failed, Subject, answers, cpu_seconds, files, put_away
+from .measure import Clock, Failed, Subject, answers, cpu_seconds, files, put_away, scanning
 
 RECIPIENT = "giulia@posta.example.test"
 
@@ -45,13 +45,14 @@ class AccessPoint(Subject):
     def __init__(self):
         self.sink_port = base.free_block(1)
         self.gateway = Gateway(
-            self.sink_port, lambda yaml: yaml.limits(maximumMessagesPerSession=1_000_000, firstRetrySeconds=1, lastRetrySeconds=1)
+            self.sink_port,
+            lambda yaml: scanning(yaml).limits(maximumMessagesPerSession=1_000_000, firstRetrySeconds=1, lastRetrySeconds=1),
         ).start()
         self.port = self.gateway.ports.trusted
         self.receipts = self.gateway.folder / "alfa" / "mail" / ANNA / "new"
 
     def pids(self) -> list[int]:
-        return [self.gateway.process.pid]
+        return [self.gateway.process.pid, *descendants(self.gateway.process.pid)]
 
     def cpu(self) -> float:
         return cpu_seconds(self.pids())
@@ -97,7 +98,10 @@ class Outgoing:
     """Takes, checks, signs, stores, receipts and passes on, against a plain relay."""
 
     name = "outgoing"
-    subjects_are = "for each message the gateway makes two signatures, a receipt in a Maildir and an envelope; Postfix relays it as it is"
+    subjects_are = (
+        "for each message the gateway looks for viruses and makes two signatures, a receipt in a Maildir and an envelope; "
+        "Postfix relays it as it is"
+    )
     #: Octets, messages in a round, sessions.
     sizes = [(5_000, 2000, 10), (5_000, 2000, 50), (50_000, 800, 10), (1_000_000, 80, 5), (20_000_000, 8, 4)]
     quick = [(5_000, 300, 10), (5_000, 300, 50), (50_000, 150, 10), (1_000_000, 20, 5), (20_000_000, 3, 3)]

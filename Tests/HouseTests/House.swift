@@ -50,7 +50,9 @@ enum HouseRules {
 
   /// Rooms whose rules must hold in a simulation and on any machine: no system, no clock, no locks.
   static let bare: Set<String> = pure.union(["Limits"])
-  static let foundation: Set<String> = ["Ledger", "Configuration", "ProviderIndex", "Laboratory", "Operations", "ceralacca", "Gateway", "Quarantine"]
+  static let foundation: Set<String> = [
+    "Ledger", "Configuration", "ProviderIndex", "Laboratory", "Operations", "ceralacca", "Gateway", "Quarantine",
+  ]
 
   /// Rooms that handle what the compiler cannot check.
   static let fences: Set<String> = [
