@@ -21,6 +21,7 @@ ELSEWHERE = {
     "./Benchmarks/run --quick": ".ci/run",
     "./Appliance/run lab --dir /tmp/lab --base-port 25000": None,  # the laboratory of this test
     "swift build -c release --product ceralacca --static-swift-stdlib": "Appliance/common",
+    "swift build -c release --product ceralacca-scanner --static-swift-stdlib": "Appliance/common",
 }
 BEGINNINGS = ("./", "swaks ", "sed ", "message=", "swift ", "install ", "openssl ", "ceralacca ", "kill ", "apt-get ")
 
