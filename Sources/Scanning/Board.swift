@@ -140,10 +140,20 @@ final class Board: Sendable {
 
   // MARK: Slots
 
+  /// Takes a message for a slot that is busy, to be got ready meanwhile; nil when slots without work will see to all that wait.
+  func takeAhead() -> WaitingJob? {
+    state.alter { state in
+      guard !state.isStopping, case .up = state.phase else { return nil }
+      let idle = state.slots.count { $0.seat != nil && !$0.isBusy }
+      return state.waiting.count > idle ? state.waiting.popFirst() : nil
+    }
+  }
+
   /// Sleeps until the slot has something to do; nil when it is to end.
-  func next(slot number: Int) -> Work? {
+  /// - Parameter held: a message that the slot has already; it goes before those that wait.
+  func next(slot number: Int, holding held: WaitingJob? = nil) -> Work? {
     state.wait { state -> Work?? in
-      guard state.waiting.count > 0 else { return state.isStopping ? .some(nil) : nil }
+      guard held != nil || state.waiting.count > 0 else { return state.isStopping ? .some(nil) : nil }
       let refusal: String
       switch (state.isStopping, state.phase) {
       case (true, _): refusal = Board.stopped
@@ -151,11 +161,11 @@ final class Board: Sendable {
       case (false, .down(let reason)): refusal = reason
       case (false, .up):
         // Others may have a worker; if none has, the keeper is about to bring one, or to say that it is down.
-        guard let seat = state.slots[number].seat, let job = state.waiting.popFirst() else { return nil }
+        guard let seat = state.slots[number].seat, let job = held ?? state.waiting.popFirst() else { return nil }
         state.slots[number].isBusy = true
         return .look(job, seat)
       }
-      return state.waiting.popFirst().map { .refuse($0, refusal) }
+      return (held ?? state.waiting.popFirst()).map { .refuse($0, refusal) }
     }
   }
 

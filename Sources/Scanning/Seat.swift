@@ -48,29 +48,46 @@ final class Seat: Sendable {
     case broken(String, wasGiven: Bool)
   }
 
-  /// Gives the worker a job and waits for the answer.
-  func look(_ content: Descriptor, bytes: Int, prefixBytes: Int, milliseconds: Int) -> Answer {
+  /// What comes of giving a job.
+  enum Given {
+    /// The worker has it; the answer bears this id.
+    case job(UInt64)
+    case broken(String)
+  }
+
+  /// Gives the worker a job.
+  func give(_ content: Descriptor, bytes: Int, prefixBytes: Int) -> Given {
     // Nothing can have come yet, and the id cannot be guessed: an answer that names it was made by somebody who has read this very job.
     let job = ScanJob(id: Entropy.word(), bytes: UInt64(bytes), prefixBytes: UInt32(prefixBytes))
     do throws(ChannelError) {
       guard try channel.receive(waitingMilliseconds: 0, takingDescriptor: false) == nil else {
-        return .broken("it spoke without being asked", wasGiven: false)
+        return .broken("it spoke without being asked")
       }
       try channel.send(job.encoded, passing: content, waitingMilliseconds: 0)
     } catch {
-      return .broken(error == .closed ? "it was gone" : error.description, wasGiven: false)
+      return .broken(error == .closed ? "it was gone" : error.description)
     }
     isUsed.store(true, ordering: .relaxed)
+    return .job(job.id)
+  }
+
+  /// Waits for the answer to the job that it was given last.
+  func hear(_ given: Given, milliseconds: Int) -> Answer {
+    let id: UInt64
+    switch given {
+    case .job(let one): id = one
+    case .broken(let why): return .broken(why, wasGiven: false)
+    }
     do {
       guard let answer = try channel.receive(waitingMilliseconds: milliseconds, takingDescriptor: false) else {
         return .broken("no answer in \(milliseconds / 1000) seconds", wasGiven: true)
       }
       switch try WorkerReport(decoding: answer.packet) {
-      case .verdict(job.id, let finding, let views):
+      case .verdict(id, let finding, let views):
         lineage.verdicts.add(1, ordering: .relaxed)
         return .finding(finding, views: Int(views))
       // After that the engine may be in any state: the next message gets another worker.
-      case .failed(job.id, let why): return .broken("the engine failed: \(why)", wasGiven: true)
+      case .failed(id, let why): return .broken("the engine failed: \(why)", wasGiven: true)
       case .verdict, .failed: return .broken("it answered a question that was not asked", wasGiven: true)
       }
     } catch ChannelError.closed {

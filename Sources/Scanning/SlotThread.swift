@@ -29,33 +29,82 @@ final class SlotThread {
     self.number = number
   }
 
+  /// A message that only a worker can say something about.
+  private struct Prepared {
+    var job: WaitingJob
+    var digest: String
+    /// The message behind its prefix, sealed.
+    var memory: Descriptor
+    var bytes: Int { SlotThread.prefix.count + job.content.bytes }
+  }
+
+  /// While a message of this size or less is looked at, the next one is got ready; behind a larger one nobody shall have to wait.
+  private static let maximumBytesAhead = 4 << 20
+
+  /// What is ready to be looked at next.
+  private var ahead: Prepared?
+
   /// Works until the scanner is stopped and nothing waits any more.
   func run() {
-    while let work = board.next(slot: number) {
+    while let work = board.next(slot: number, holding: ahead?.job) {
+      let held = ahead
+      ahead = nil
       switch work {
       case .refuse(let job, let reason): job.then(.unavailable(reason))
-      case .look(let job, let seat): job.then(outcome(of: job.content, seat))
+      case .look(let job, let seat):
+        if let held {
+          job.then(outcome(of: held, seat))
+        } else {
+          switch prepare(job, seat.lineage) {
+          case .success(let prepared): job.then(outcome(of: prepared, seat))
+          case .failure(let settled): job.then(free(settled.outcome))
+          }
+        }
+      }
+    }
+  }
+
+  /// What is known of a message without a worker.
+  private struct Settled: Error {
+    var outcome: ScanOutcome
+  }
+
+  private func prepare(_ job: WaitingJob, _ lineage: Lineage) -> Result<Prepared, Settled> {
+    guard let digest = hash.sha256(job.content.pieces) else {
+      return .failure(Settled(outcome: .unavailable("OpenSSL cannot make a digest")))
+    }
+    if let known = known(digest, lineage) { return .failure(Settled(outcome: known)) }
+    do {
+      let memory = try SharedMemory.make(name: "ceralacca-message", pieces: [SlotThread.prefix] + job.content.pieces)
+      return .success(Prepared(job: job, digest: digest, memory: memory))
+    } catch {
+      return .failure(Settled(outcome: .unavailable("no memory for a message to be scanned in: \(error)")))
+    }
+  }
+
+  /// While the worker works: the next message is hashed, looked up and put into its memory.
+  private func prepareAhead(behind bytes: Int, _ lineage: Lineage) {
+    guard bytes <= SlotThread.maximumBytesAhead else { return }
+    while ahead == nil, let job = board.takeAhead() {
+      switch prepare(job, lineage) {
+      case .success(let prepared): ahead = prepared
+      case .failure(let settled): job.then(settled.outcome)
       }
     }
   }
 
   /// Looks at a message; the slot is free again after.
-  private func outcome(of content: ScanContent, _ seat: Seat) -> ScanOutcome {
-    guard let digest = hash.sha256(content.pieces) else { return free(.unavailable("OpenSSL cannot make a digest")) }
-    if let known = known(digest, seat.lineage) { return free(known) }
-    let memory: Descriptor
-    do { memory = try SharedMemory.make(name: "ceralacca-message", pieces: [SlotThread.prefix] + content.pieces) } catch {
-      return free(.unavailable("no memory for a message to be scanned in: \(error)"))
-    }
+  private func outcome(of message: Prepared, _ seat: Seat) -> ScanOutcome {
+    let digest = message.digest
     var seat = seat
     var failures: [String] = []
     var ungiven = 0
     while true {
+      let given = seat.give(message.memory, bytes: message.bytes, prefixBytes: SlotThread.prefix.count)
+      prepareAhead(behind: message.bytes, seat.lineage)
       let failure: String
       let wasGiven: Bool
-      switch seat.look(
-        memory, bytes: SlotThread.prefix.count + content.bytes, prefixBytes: SlotThread.prefix.count, milliseconds: desk.answerMilliseconds)
-      {
+      switch seat.hear(given, milliseconds: desk.answerMilliseconds) {
       case .finding(let finding, let views): return free(verdict(finding, views: views, digest, seat.lineage))
       case .broken(let why, let given): (failure, wasGiven) = (why, given)
       }

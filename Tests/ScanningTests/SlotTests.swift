@@ -30,6 +30,15 @@ import Testing
       return theirs
     }
 
+    /// Puts a worker into the slot that is gone already.
+    func goneSeat() throws {
+      let (ours, theirs) = try Channel.pair()
+      theirs.shutDown()
+      pid += 1
+      let seat = Seat(lineage: lineage, pid: pid, channel: ours)
+      desk.board.state.change { $0.slots[0].seat = seat }
+    }
+
     /// Waits until the slot says that its worker is broken.
     func isBroken() -> Bool {
       // Requests wake nobody here: the bell does.
@@ -66,11 +75,11 @@ import Testing
 
   @Test func workersThatWereGoneBeforeTheyHadTheMessageAreNoAttempts() throws {
     let bench = Bench()
-    _ = try bench.seat()
+    try bench.goneSeat()
     let outcome = try bench.outcome {
       for _ in 0..<5 {
         #expect(bench.isBroken())
-        _ = try bench.seat()
+        try bench.goneSeat()
       }
       #expect(bench.isBroken())
       try answer(try bench.seat(), .infected("A"))
@@ -81,11 +90,11 @@ import Testing
 
   @Test func thereIsAnEndToWorkersThatAreGone() throws {
     let bench = Bench()
-    _ = try bench.seat()
+    try bench.goneSeat()
     let outcome = try bench.outcome {
       for _ in 0..<16 {
         #expect(bench.isBroken())
-        _ = try bench.seat()
+        try bench.goneSeat()
       }
     }
     #expect(outcome?.reason == "workers of the virus scanner end before they are asked")
