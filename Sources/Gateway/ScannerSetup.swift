@@ -18,7 +18,7 @@ extension ScannerPlan {
         workerMemoryBytes: limits.workerMemoryBytes),
       workers: scanner.workers,
       // libclamav keeps to its own limit by and large; whoever does not is put an end to.
-      answerSeconds: limits.scanSeconds + 30, cachedVerdicts: limits.cachedVerdicts, databaseCheckSeconds: limits.databaseCheckSeconds)
+      answerSeconds: limits.scanSeconds + max(5, limits.scanSeconds / 4), cachedVerdicts: limits.cachedVerdicts, databaseCheckSeconds: limits.databaseCheckSeconds)
   }
 }
 

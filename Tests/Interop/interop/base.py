@@ -172,4 +172,8 @@ def _clean() -> None:
             print(f"kept: {folder}", file=sys.stderr)
         return
     for folder in _folders:
+        # What is in quarantine cannot be removed by everybody: its folders are closed for writing.
+        for below, _, _ in os.walk(folder):
+            if not os.path.islink(below):
+                os.chmod(below, 0o700)
         shutil.rmtree(folder, ignore_errors=True)
