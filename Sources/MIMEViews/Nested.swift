@@ -41,6 +41,8 @@ enum Nested {
     if bytes.count >= 3, bytes[0] == 0xEF, bytes[1] == 0xBB, bytes[2] == 0xBF { at = 3 }
     while at < bytes.count, at < 64, bytes[at] == 13 || bytes[at] == 10 || bytes[at] == 32 || bytes[at] == 9 { at += 1 }
     let start = at
+    // Nothing but white space: what follows cannot be told.
+    if at == bytes.count || at == 64 { return true }
     while at < bytes.count, at - start < 60 {
       let byte = bytes[at]
       if byte == UInt8(ascii: ":") { return at > start }

@@ -62,11 +62,18 @@ struct PlainCheck {
     case ("text", .identity), ("text", .quotedPrintable):
       // libclamav writes line ends of its own: no harm to text, but to whatever else hides under such a type.
       guard header.isNamedAsText else { return nil }
-      return text(bytes, &at, isQuoted: header.encoding == .quotedPrintable)
+      let start = at
+      let isQuoted = header.encoding == .quotedPrintable
+      guard let end = text(bytes, &at, isQuoted: isQuoted) else { return nil }
+      let hasFiles = CardText.hasFiles(bytes.extracting(start..<at), isQuoted: isQuoted, isCard: header.isCard)
+      return hasFiles ? nil : end
     case ("text", .base64), ("application", .base64), ("image", .base64), ("audio", .base64), ("video", .base64):
       if header.type.hasSuffix("pkcs7-mime") || header.type.hasSuffix("binhex40") || header.type.hasSuffix("applefile") { return nil }
-      guard PlainBase64.isOpaque(bytes, from: at) else { return nil }
-      return base64(bytes, &at)
+      guard !header.isCard, PlainBase64.isOpaque(bytes, from: at) else { return nil }
+      let start = at
+      guard let end = base64(bytes, &at) else { return nil }
+      if top == "text", Base64View.all(bytes.extracting(start..<at), endsAtPadding: true).withSpan({ CardText.hasCard($0) }) { return nil }
+      return end
     default: return nil
     }
   }

@@ -26,6 +26,10 @@ struct PlainHeader {
   var isNamed = false
   /// True when each name given is plain and ends as text does, so that nobody takes the body for anything else.
   var isNamedAsText = true
+  /// True when a name ends as those of calendars and visiting cards do.
+  private var isNamedAsCard = false
+  /// True when type or name make a calendar or a visiting card of it.
+  var isCard: Bool { isNamedAsCard || CardText.types.contains(type) }
   /// True when each name given is plain and ends in ".p7s" or ".asc".
   var isNamedAsSignature = true
   /// True when an empty line ended the header; false when the message did.
@@ -115,6 +119,7 @@ struct PlainHeader {
     let words = isEncoded ? [] : String(decoding: ending, as: UTF8.self).split(separator: ".", omittingEmptySubsequences: false)
     let last = words.count > 1 ? words[words.count - 1] : ""
     if !["txt", "text", "htm", "html", "csv", "ics", "log", "md", "vcf", "xml", "json"].contains(last) { isNamedAsText = false }
+    if ["ics", "ical", "ifb", "vcs", "vcf", "vcard"].contains(last) { isNamedAsCard = true }
     if last != "p7s" && last != "asc" { isNamedAsSignature = false }
   }
 

@@ -51,9 +51,23 @@ struct ViewMaker {
     sweep(message, prefix, level, body)
   }
 
-  /// Hands out a view, unless it is too small or was handed out before; true when it was.
+  /// Hands out a view and, when it is a calendar or a visiting card, the files inside; true when it was handed out.
   @discardableResult
-  private mutating func give(_ octets: Chunk, _ name: @autoclosure () -> String, _ body: (MIMEView) -> Bool) -> Bool {
+  private mutating func give(_ octets: Chunk, _ name: @autoclosure () -> String, _ level: Int, _ body: (MIMEView) -> Bool) -> Bool {
+    let said = name()
+    guard handOut(octets, said, body) else { return false }
+    guard !isStopped, octets.withSpan({ CardText.hasCard($0) }) else { return true }
+    let files = octets.withSpan { CardText.files($0) }
+    if !files.isEmpty && level >= ViewMaker.maximumLevel {
+      isBeyondLimits = true
+      return true
+    }
+    for (index, file) in files.enumerated() where !isStopped { giveDecoded(file, "\(said), file \(index)", level + 1, body) }
+    return true
+  }
+
+  /// Hands out a view, unless it is too small or was handed out before; true when it was.
+  private mutating func handOut(_ octets: Chunk, _ name: @autoclosure () -> String, _ body: (MIMEView) -> Bool) -> Bool {
     guard !isStopped, octets.count >= ViewMaker.leastBytes else { return false }
     guard seen.insert(octets.withSpan { ViewDigest($0) }).inserted else { return false }
     guard octets.count <= bytesLeft, viewsLeft > 0 else {
@@ -70,7 +84,7 @@ struct ViewMaker {
   /// Hands out what was decoded, and goes on with what is inside of it.
   private mutating func giveDecoded(_ octets: Chunk, _ name: @autoclosure () -> String, _ level: Int, _ body: (MIMEView) -> Bool) {
     let said = name()
-    guard give(octets, said, body), !isStopped else { return }
+    guard give(octets, said, level, body), !isStopped else { return }
     switch octets.withSpan({ Nested.kind(of: $0) }) {
     case .none: return
     case _ where level >= ViewMaker.maximumLevel: isBeyondLimits = true
@@ -103,7 +117,7 @@ extension ViewMaker {
     if octets.withSpan({ Nested.kind(of: $0) }) == .cms {
       giveDecoded(octets, "\(name), raw", level, body)
     } else {
-      give(octets, "\(name), raw", body)
+      give(octets, "\(name), raw", level, body)
     }
     if form.hasLetters {
       giveDecoded(octets.withSpan { Base64View.all($0, endsAtPadding: true) }, "\(name), base64", level, body)
@@ -126,9 +140,9 @@ extension ViewMaker {
       if octets.withSpan({ QuotedView.isEncoded($0) }) {
         giveDecoded(decoded, "\(name), quoted-printable", level, body)
       } else {
-        give(decoded, "\(name), quoted-printable", body)
+        give(decoded, "\(name), quoted-printable", level, body)
       }
-      give(octets.withSpan { QuotedView.decode($0, isLoose: true) }, "\(name), quoted-printable, loose", body)
+      give(octets.withSpan { QuotedView.decode($0, isLoose: true) }, "\(name), quoted-printable, loose", level, body)
     }
   }
 
@@ -188,7 +202,7 @@ extension ViewMaker {
       }
     }
     guard message.withSpan({ QuotedView.isLikely($0) }) else { return }
-    give(message.withSpan { QuotedView.decode($0, isLoose: false) }, "\(prefix)sweep, quoted-printable", body)
+    give(message.withSpan { QuotedView.decode($0, isLoose: false) }, "\(prefix)sweep, quoted-printable", level, body)
   }
 }
 

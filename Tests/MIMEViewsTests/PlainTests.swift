@@ -57,6 +57,11 @@ struct Ordinary: Sendable, CustomTestStringConvertible {
     whole("trace and list fields", "Received: by a; x\nDKIM-Signature: v=1; a=rsa-sha256;\n\tb=abc=\nList-Id: <x>\n" + text),
     whole("many languages", "Content-Language: it-IT\nContent-Class: urn:content-classes:message\nX-Mailer: Posta (2.0)\n" + text),
     whole("calendar", "Content-Type: text/calendar; method=REQUEST; charset=utf-8\n\nBEGIN:VCALENDAR\nEND:VCALENDAR\n"),
+    whole(
+      "invitation in quoted-printable",
+      "Content-Type: text/calendar; method=REQUEST; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n"
+        + "BEGIN:VCALENDAR\nBEGIN:VEVENT\nATTENDEE;RSVP=3DTRUE:mailto:anna@alfa.example.test\nUID:0400\nEND:VEVENT\nEND:VCALENDAR\n"),
+    whole("card", "Content-Type: text/vcard; name=anna.vcf\n\nBEGIN:VCARD\nVERSION:4.0\nFN:Anna\nEND:VCARD\n"),
   ]
 
   private static let multiparts: [Ordinary] = [

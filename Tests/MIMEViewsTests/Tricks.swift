@@ -20,17 +20,17 @@ enum Tricks {
 
     """
   private static let version = "MIME-Version: 1.0\n"
-  private static let octets = "Content-Type: application/octet-stream\n"
-  private static let b64 = "Content-Transfer-Encoding: base64\n"
-  private static let qp = "Content-Transfer-Encoding: quoted-printable\n"
-  private static let text = "Content-Type: text/plain\n\nBuongiorno,\nin allegato il conto.\n"
+  static let octets = "Content-Type: application/octet-stream\n"
+  static let b64 = "Content-Transfer-Encoding: base64\n"
+  static let qp = "Content-Transfer-Encoding: quoted-printable\n"
+  static let text = "Content-Type: text/plain\n\nBuongiorno,\nin allegato il conto.\n"
   private static let code = base64(eicar)
-  private static let flat = String(decoding: Base64.encode(eicar), as: UTF8.self)
+  static let flat = String(decoding: Base64.encode(eicar), as: UTF8.self)
   private static let part = octets + b64 + "\n" + code
   private static let good = "Content-Type: multipart/mixed; boundary=\"rosso\"\n"
 
   static let all: [Trick] = [
-    encodings, fields, base64Bodies, quotedBodies, types, subtypes, boundaries, structures, headers, messages, codes, containers,
+    encodings, fields, base64Bodies, quotedBodies, types, subtypes, boundaries, structures, headers, messages, codes, containers, cards,
   ].flatMap { $0 }
 
   private static let paddedLines = stride(from: 0, to: eicar.count, by: 10).map {
@@ -42,11 +42,11 @@ enum Tricks {
     "\(text.prefix(count))\(inside)\(text.dropFirst(count))\n"
   }
 
-  private static func whole(_ name: String, _ mime: String, _ body: String) -> Trick {
+  static func whole(_ name: String, _ mime: String, _ body: String) -> Trick {
     Trick(name: name, message: Array(crlf(header + version + mime + "\n" + body).utf8))
   }
 
-  private static func parts(_ name: String, _ parts: [String], _ subtype: String = "mixed") -> Trick {
+  static func parts(_ name: String, _ parts: [String], _ subtype: String = "mixed") -> Trick {
     let body = parts.map { "--rosso\n" + $0 }.joined() + "--rosso--\n"
     return whole(name, "Content-Type: multipart/\(subtype); boundary=\"rosso\"\n", body)
   }

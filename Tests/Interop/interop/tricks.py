@@ -380,6 +380,28 @@ class Tricks:
         self.parts("signed file in PEM", [TEXT, file + b"\r\n" + b64(pem)])
         self.parts("signed file in a signed file", [TEXT, file + b"\r\n" + b64(signed_data_pieces(signed_data_pieces(self.payload)))])
 
+    def cards(self) -> None:
+        flat = base64.b64encode(self.payload)
+        folded = wrap(flat, 60).replace(b"\r\n", b"\r\n ")[:-3]
+        head, tail = b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nBEGIN:VEVENT\r\n", b"\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+        attach = b"ATTACH;ENCODING=BASE64;VALUE=BINARY:"
+        event = head + attach + folded + tail
+        card = b"BEGIN:VCARD\r\nVERSION:4.0\r\nFN:Anna\r\n%s\r\nEND:VCARD\r\n"
+        calendar, vcard = b"Content-Type: text/calendar; method=REQUEST\r\n", b"Content-Type: text/vcard\r\n"
+        for name, field, body in (
+            ("calendar", calendar, event),
+            ("calendar in one line", calendar, head + attach + flat + tail),
+            ("calendar in small letters", calendar, head.lower() + attach.lower() + folded + tail.lower()),
+            ("calendar in text/plain", b"Content-Type: text/plain\r\n", event),
+            ("calendar with a data URI", calendar, head + b"ATTACH:data:application/zip;base64," + folded + tail),
+            ("visiting card", vcard, card % (b"PHOTO;ENCODING=b;TYPE=JPEG:" + folded)),
+            ("visiting card with a data URI", vcard, card % (b"PHOTO:data:image/jpeg;base64," + folded)),
+            ("visiting card of 2.1", b"Content-Type: text/x-vcard\r\n", card % (b"PHOTO;JPEG;BASE64:\r\n " + folded + b"\r\n")),
+        ):
+            self.parts("file in a " + name, [TEXT, field + b"\r\n" + body])
+            self.parts("file in a " + name + ", quoted-printable", [TEXT, field + QP + b"\r\n" + quoted(body)])
+            self.add("file in a " + name + ", base64 of the whole", field + B64, b64(body))
+
 
 def tricks(payload: bytes, header: bytes = HEADER) -> list[tuple[str, bytes]]:
     """All tricks with `payload` in them, each with a name of its own. `header` holds From, To, Subject, Date and Message-ID."""
@@ -394,4 +416,5 @@ def tricks(payload: bytes, header: bytes = HEADER) -> list[tuple[str, bytes]]:
     made.messages()
     made.codes()
     made.containers()
+    made.cards()
     return made.all
