@@ -4,7 +4,7 @@ internal import Glibc
 /// Shuts a process of the scanner in: no privileges, no network, no files but its own, no programs, no other processes.
 ///
 /// ClamAV's parsers are the most attackable code near the gateway. Whoever takes a worker over has the message that is being scanned
-/// and an answer to it, and nothing else. Landlock (by path) and seccomp (by system call) both stand for it; where either is not to be had
+/// and those that are handed to this worker after it, the answers to them, and nothing else. Landlock (by path) and seccomp (by system call) both stand for it; where either is not to be had
 /// the functions throw, and the scanner does not run.
 public enum Confinement {
   /// What this kernel has; needs no privileges and changes nothing.

@@ -66,7 +66,7 @@ public final class Gateway: Sendable {
     }
     let parts = try GatewayParts(configuration, logger: logger)
     let pending = try parts.recover()
-    // Who connects before the signatures are loaded would only hear 451. Without a scanner deliveries go on all the same.
+    // Who connects before the signatures are loaded would only hear 451. When they cannot be loaded deliveries begin all the same.
     if let reason = parts.scanner?.waitUntilReady(seconds: 120) {
       logger.critical("nothing is taken until the virus scanner works: \(reason)")
     }

@@ -173,6 +173,9 @@ final class GatewayParts {
     }
   }
 
+  /// An envelope is larger than the message in it.
+  static let envelopeRoomBytes = 1 << 20
+
   /// Listeners as the lanes want them.
   func listenerPlans() throws -> [ListenerPlan] {
     configuration.listeners.map { settings in
@@ -190,8 +193,7 @@ final class GatewayParts {
         mayConnect = { peers.contains(address: $0) }
       }
       let isIncoming = settings.kind == .incoming
-      // An envelope is larger than the message in it.
-      let room = isIncoming ? 1 << 20 : 0
+      let room = isIncoming ? GatewayParts.envelopeRoomBytes : 0
       let profile = ServerProfile(
         hostname: configuration.hostname, trust: trust, sizeLimitBytes: configuration.limits.message.maximumBytes + room,
         limits: configuration.limits.command,

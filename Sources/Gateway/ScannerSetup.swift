@@ -8,12 +8,14 @@ extension ScannerPlan {
   public init?(_ configuration: GatewayConfiguration) {
     guard let scanner = configuration.scanner else { return nil }
     let limits = scanner.limits
+    // What the incoming point takes at the most, with the line that goes before it: an envelope is larger than the message in it.
+    let largest = configuration.limits.message.maximumBytes + GatewayParts.envelopeRoomBytes + 65_536
     self.init(
       executable: scanner.executablePath,
       settings: ScannerSettings(
         database: scanner.database, temporary: scanner.temporaryFolder(dataDirectory: configuration.dataDirectory), user: scanner.user,
         options: ScanOptions(
-          maximumScanBytes: limits.maximumScanBytes, maximumFileBytes: limits.maximumFileBytes, maximumRecursion: limits.depth,
+          maximumScanBytes: max(limits.maximumScanBytes, largest), maximumFileBytes: max(limits.maximumFileBytes, largest), maximumRecursion: limits.depth,
           maximumFiles: limits.files, scanSeconds: limits.scanSeconds),
         workerMemoryBytes: limits.workerMemoryBytes),
       workers: scanner.workers,

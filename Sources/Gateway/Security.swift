@@ -21,6 +21,7 @@ final class QuarantineKeeper: Sendable {
 
   init(_ quarantine: Quarantine) {
     thread = WorkerThread(name: "quarantine") { [queue] in
+      quarantine.removeLeftOvers()
       while let works = queue.take(atMost: 1) {
         for work in works {
           do {

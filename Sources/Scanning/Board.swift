@@ -17,6 +17,13 @@ struct JobQueue {
 
   mutating func append(_ job: WaitingJob) { jobs.append(job) }
 
+  /// Puts a message before all others.
+  mutating func prepend(_ job: WaitingJob) {
+    guard head > 0 else { return jobs.insert(job, at: 0) }
+    head -= 1
+    jobs[head] = job
+  }
+
   mutating func popFirst() -> WaitingJob? {
     guard head < jobs.count else { return nil }
     defer {
@@ -149,6 +156,9 @@ final class Board: Sendable {
     }
   }
 
+  /// Gives a message back that was taken ahead: it goes before all that wait.
+  func putBack(_ job: WaitingJob) { state.change { $0.waiting.prepend(job) } }
+
   /// Sleeps until the slot has something to do; nil when it is to end.
   /// - Parameter held: a message that the slot has already; it goes before those that wait.
   func next(slot number: Int, holding held: WaitingJob? = nil) -> Work? {
@@ -181,7 +191,7 @@ final class Board: Sendable {
       }
       // Its end came while the slot had it, and the keeper left it to the slot.
       let isLost = seat.lineage.isLost.load(ordering: .relaxed)
-      guard isLost || seat.isDead.load(ordering: .relaxed) else { return nil }
+      guard isLost || seat.isDead.load(ordering: .relaxed) || seat.isWorn else { return nil }
       state.slots[number].seat = nil
       return .broken(seat, slot: number)
     }

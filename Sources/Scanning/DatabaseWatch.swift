@@ -52,6 +52,8 @@ struct DatabaseWatch {
 
   /// A change must hold still for that long.
   private static let settlingMilliseconds = 2000
+  /// A database that was not taken is left alone for that long.
+  private static let repentanceMilliseconds = 600_000
 
   /// - Parameter seconds: between two looks; 0 for never.
   init(_ path: String, seconds: Int, now: Int) {
@@ -64,6 +66,13 @@ struct DatabaseWatch {
   mutating func noteLoading() {
     known = DatabaseTraces(of: path)
     suspect = nil
+  }
+
+  /// It was not taken, perhaps for want of memory: the same files are tried again, though not at once.
+  mutating func noteFailure(now: Int) {
+    known = nil
+    suspect = nil
+    if dueAt != nil { dueAt = now + max(periodMilliseconds, DatabaseWatch.repentanceMilliseconds) }
   }
 
   /// Looks. True when the database is another than the one that was loaded last and has come to rest.

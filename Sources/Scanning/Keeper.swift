@@ -206,6 +206,7 @@ final class Keeper {
     if let current, let version = current.lineage?.version {
       words = "the signature database \(plan.settings.database) was not taken: \(reason); \(version.text) goes on"
       tell(.error, words)
+      watch.noteFailure(now: now)
     } else {
       words = "the virus scanner is not up: \(reason)"
       desk.board.state.change { $0.phase = .down(words) }

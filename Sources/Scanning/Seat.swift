@@ -1,4 +1,5 @@
 import Channels
+import Glibc
 import Octets
 import ScanWire
 import Synchronization
@@ -30,13 +31,22 @@ final class Seat: Sendable {
   let isUsed = Atomic(false)
   /// True once its end was reported.
   let isDead = Atomic(false)
+  /// Messages that it was given.
+  private let jobs = Atomic(0)
+  private let maximumJobs: Int
   private let channel: Channel
 
-  init(lineage: Lineage, pid: Int32, channel: Channel) {
+  /// - Parameter maximumJobs: after so many messages another worker takes its place: whoever has taken this one over, by something in a
+  ///   message, sees and judges no more of them than that.
+  init(lineage: Lineage, pid: Int32, channel: Channel, maximumJobs: Int = 1000) {
+    self.maximumJobs = maximumJobs
     self.lineage = lineage
     self.pid = pid
     self.channel = channel
   }
+
+  /// True when it has had as many messages as one worker shall have.
+  var isWorn: Bool { jobs.load(ordering: .relaxed) >= maximumJobs }
 
   /// Why a worker cannot be used whose channel ended while it had a job.
   static let died = "it died"
@@ -68,6 +78,7 @@ final class Seat: Sendable {
       return .broken(error == .closed ? "it was gone" : error.description)
     }
     isUsed.store(true, ordering: .relaxed)
+    jobs.add(1, ordering: .relaxed)
     return .job(job.id)
   }
 
@@ -95,6 +106,12 @@ final class Seat: Sendable {
     } catch {
       return .broken("it answered nonsense: \(error)", wasGiven: true)
     }
+  }
+
+  /// Whether something has come from the worker, or its end, within that time.
+  func hasSpoken(withinMilliseconds milliseconds: Int32) -> Bool {
+    var polled = [pollfd(fd: socket, events: Int16(POLLIN), revents: 0)]
+    return unsafe poll(&polled, 1, milliseconds) != 0
   }
 
   // MARK: Trial

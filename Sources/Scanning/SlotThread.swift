@@ -41,6 +41,9 @@ final class SlotThread {
   /// While a message of this size or less is looked at, the next one is got ready; behind a larger one nobody shall have to wait.
   private static let maximumBytesAhead = 4 << 20
 
+  /// A message that is ready waits so long behind another, and then for whichever slot is free first.
+  private static let patienceAheadMilliseconds: Int32 = 100
+
   /// What is ready to be looked at next.
   private var ahead: Prepared?
 
@@ -102,6 +105,11 @@ final class SlotThread {
     while true {
       let given = seat.give(message.memory, bytes: message.bytes, prefixBytes: SlotThread.prefix.count)
       prepareAhead(behind: message.bytes, seat.lineage)
+      if let held = ahead, case .job = given, !seat.hasSpoken(withinMilliseconds: SlotThread.patienceAheadMilliseconds) {
+        // This one takes its time, or hangs: another slot may be free for the next.
+        board.putBack(held.job)
+        ahead = nil
+      }
       let failure: String
       let wasGiven: Bool
       switch seat.hear(given, milliseconds: desk.answerMilliseconds) {
@@ -139,7 +147,8 @@ final class SlotThread {
     case .verdict(var verdict):
       verdict.isCached = true
       return .verdict(verdict)
-    case .fault(let why): return .fault(why, version: lineage.version, digest: digest)
+    // It was held and told once. Whoever brings it again is put off, and leaves no second copy and no second row.
+    case .fault(let why): return .unavailable("this very message was given up a short while ago and is not tried again yet: \(why)")
     }
   }
 

@@ -61,7 +61,10 @@ class Mailboxes(InteropTest):
         for taken in list(self.sink.taken):
             stored = taken.stored
             if stored.kind in ("avvenuta-consegna", "errore-consegna") and stored.message.data.pec_id == letter.certified.pec_id:
-                found.setdefault(stored.message.data.delivered_to, []).append(stored)
+                words = found.setdefault(stored.message.data.delivered_to, [])
+                # A sink whose 250 was not remembered any more has the same word twice.
+                if all(stored.header.get("Message-ID") != known.header.get("Message-ID") for known in words):
+                    words.append(stored)
         return found
 
     def final(self, gateway: Gateway, letter: Letter, wanted: dict[str, str], seconds: float = 60) -> dict[str, Stored]:
@@ -78,12 +81,13 @@ class Mailboxes(InteropTest):
             for each, words in found.items()
         }
         self.assertEqual(got, {each: [word] for each, word in wanted.items()})
-        charged = [
-            each
+        # By Message-ID: a sink whose 250 was not remembered any more has the same receipt twice.
+        receipts = {
+            taken.stored.header.get("Message-ID"): taken.stored.message.data.received
             for taken in self.sink.taken
             if taken.stored.kind == "presa-in-carico" and taken.stored.message.data.pec_id == letter.certified.pec_id
-            for each in taken.stored.message.data.received
-        ]
+        }
+        charged = [each for received in receipts.values() for each in received]
         self.assertEqual(sorted(charged), sorted(wanted), "each recipient in exactly one take-charge receipt")
         self.fine([each for words in found.values() for each in self.signed(words[0], gateway, openssl=False)])
         return {each: words[0] for each, words in found.items()}

@@ -66,7 +66,7 @@ def plan() -> list[tuple[float, str]]:
 
 
 class Faults(VirusTest):
-    # A worker that is stopped holds its place until the gateway loses patience with it: half a minute after the limit of one scan.
+    # A worker that is stopped holds its place until the gateway loses patience with it: a quarter after the limit of one scan, or five seconds.
     keys = {"workers": 4, "seconds": 1}
 
     @staticmethod
@@ -117,7 +117,7 @@ class Faults(VirusTest):
         numbers = self.gateway.status()
         note(f"scanner: {({name: value for name, value in numbers.items() if 'can' in name or name == 'infected'})}")
         self.assertGreater(numbers["scansRetried"], 0, "no message met a dying worker")
-        self.assertIn("no answer in 31 seconds", self.gateway.said, "no worker that was stopped met a message")
+        self.assertIn("no answer in 6 seconds", self.gateway.said, "no worker that was stopped met a message")
         self.judge(load)
         # And it goes on as if nothing had been.
         last = [submission(dice, MESSAGES + number, number == 0) for number in range(5)]

@@ -30,6 +30,15 @@ import Testing
       return theirs
     }
 
+    /// Puts a worker into the slot that may have one message only.
+    func shortLivedSeat() throws -> Channel {
+      let (ours, theirs) = try Channel.pair()
+      pid += 1
+      let seat = Seat(lineage: lineage, pid: pid, channel: ours, maximumJobs: 1)
+      desk.board.state.change { $0.slots[0].seat = seat }
+      return theirs
+    }
+
     /// Puts a worker into the slot that is gone already.
     func goneSeat() throws {
       let (ours, theirs) = try Channel.pair()
@@ -71,6 +80,19 @@ import Testing
   private func answer(_ channel: Channel, _ finding: ScanVerdict.Finding) throws {
     let packet = try #require(try channel.receive(waitingMilliseconds: 60_000))
     try channel.send(WorkerReport.verdict(id: ScanJob(decoding: packet.packet).id, finding: finding, views: 2).encoded)
+  }
+
+  /// Whoever has taken a worker over has it for so many messages only.
+  @Test func aWornWorkerIsReplaced() throws {
+    let bench = Bench()
+    let worker = try bench.shortLivedSeat()
+    let outcome = try bench.outcome {
+      try answer(worker, .clean)
+      #expect(bench.isBroken())
+    }
+    #expect(outcome?.verdict?.finding == .clean)
+    #expect(bench.desk.board.status.workers.isEmpty)
+    #expect(bench.desk.board.status.figures.retried == 0)
   }
 
   @Test func workersThatWereGoneBeforeTheyHadTheMessageAreNoAttempts() throws {
