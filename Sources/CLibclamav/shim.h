@@ -60,3 +60,15 @@ static inline int ceralacca_clam_digest(int descriptor, unsigned char *out) {
 
 /// Gives free memory back to the system.
 static inline void ceralacca_trim_memory(void) { malloc_trim(0); }
+
+/// Where `wanted` (one octet or more) begins in `octets` at `from` or after; -1 when it does not.
+static inline long ceralacca_find(const void *octets, size_t count, size_t from, const void *wanted, size_t wanted_count) {
+  const char *start = (const char *)octets;
+  while (from < count && count - from >= wanted_count) {
+    const char *found = (const char *)memchr(start + from, *(const char *)wanted, count - from - wanted_count + 1);
+    if (!found) return -1;
+    if (memcmp(found, wanted, wanted_count) == 0) return (long)(found - start);
+    from = (size_t)(found - start) + 1;
+  }
+  return -1;
+}

@@ -176,6 +176,18 @@ public final class ScanEngine {
       }
       return CL_CLEAN
     }
+    unsafe cl_engine_set_clcb_file_inspection(engine) { _, type, _, _, _, bytes, start, level, _, context in
+      guard let type = unsafe type, let context = unsafe context else { return CL_CLEAN }
+      let notes = unsafe Unmanaged<ScanNotes>.fromOpaque(context).takeUnretainedValue()
+      guard let start = unsafe start else {
+        if bytes > 0 { notes.take(.limits("Limits.Unseen")) }
+        return CL_CLEAN
+      }
+      // The octets are there until this returns.
+      let octets = unsafe LayerOctets(start: UnsafeRawPointer(start), count: Int(clamping: bytes))
+      notes.begin(unsafe Printable.line(UnsafeRawPointer(type), limit: 60), level: level, octets)
+      return CL_CLEAN
+    }
   }
 
   private static func milliseconds(_ seconds: Int) -> Int { min(max(1, seconds), 1_000_000) * 1000 }
@@ -202,7 +214,7 @@ public final class ScanEngine {
   public func scan(_ octets: Chunk, milliseconds: Int) -> ScanAnswer {
     if octets.isEmpty { return .found(.clean) }
     let begun = ContinuousClock.now
-    let first = ScanNotes(maximumFileBytes: options.maximumFileBytes)
+    let first = ScanNotes(options)
     let answer = once(octets, milliseconds: milliseconds, first, all: false)
     guard case .found(let finding) = answer, first.isSuspicious else { return answer }
     if case .infected = finding { return answer }
@@ -210,7 +222,7 @@ public final class ScanEngine {
     // before a suspicion that counts as a threat: all of them have to be heard.
     let left = milliseconds - Int((ContinuousClock.now - begun) / .milliseconds(1))
     guard left > 0 else { return .found(finding.graver(.limits(Self.outOfTime))) }
-    let second = ScanNotes(maximumFileBytes: options.maximumFileBytes)
+    let second = ScanNotes(options)
     guard case .found(let worst) = once(octets, milliseconds: left, second, all: true) else {
       return .failed("a second look at what is \(finding.name ?? "suspicious") failed")
     }
@@ -223,11 +235,14 @@ public final class ScanEngine {
   /// Our word for a message that took too long.
   public static let outOfTime = "Limits.Time"
 
+  /// Our word and libclamav's for a message that took too long.
+  public static let timeLimits: Set<String> = [outOfTime, "Heuristics.Limits.Exceeded.MaxScanTime"]
+
   private func once(_ octets: Chunk, milliseconds: Int, _ notes: ScanNotes, all: Bool) -> ScanAnswer {
     unsafe cl_engine_set_num(engine, CL_ENGINE_MAX_SCANTIME, Int64(min(max(1, milliseconds), Int(Int32.max))))
     var name: UnsafePointer<CChar>?
     var scanned: UInt = 0
-    var choices = ceralacca_clam_scan_options(options.heuristics ? 1 : 0, options.alertsEncrypted ? 1 : 0, all ? 1 : 0)
+    var choices = ceralacca_clam_scan_options(options.heuristics ? 1 : 0, 1, all ? 1 : 0)
     // The callbacks have the reference during the call alone.
     let context = unsafe Unmanaged.passUnretained(notes).toOpaque()
     let code = unsafe octets.withUnsafeBytes { bytes -> cl_error_t in
@@ -249,6 +264,8 @@ public final class ScanEngine {
     case CL_EMAXFILES: notes.take(.limits("Limits.Files"))
     default: return .failed(shortage.map { "\(Self.words(code)) (\($0))" } ?? Self.words(code))
     }
+    // Of several suspicions only the second look hears all, and with them of what is encrypted.
+    if all || !notes.isSuspicious { notes.end() }
     // A threat is one, whatever else could not be looked into.
     if case .infected = notes.worst { return .found(notes.worst) }
     if let shortage { return .failed(shortage) }
@@ -266,7 +283,23 @@ private final class ScanNotes {
   /// What libclamav unpacks at a time (BUFSIZ).
   private static let pieceBytes = 8192
 
-  init(maximumFileBytes: Int) { trimmedBytes = Int64(max(1, maximumFileBytes - Self.pieceBytes)) }
+  /// Whether what is encrypted counts. libclamav is always asked: that nothing of it was seen then is no wonder.
+  private let alertsEncrypted: Bool
+  private var encrypted: Set<String> = []
+  private var layers = ArchiveLayers()
+
+  init(_ options: ScanOptions) {
+    trimmedBytes = Int64(max(1, options.maximumFileBytes - Self.pieceBytes))
+    alertsEncrypted = options.alertsEncrypted
+  }
+
+  /// libclamav is about to look at a layer.
+  func begin(_ type: String, level: UInt32, _ octets: LayerOctets) { layers.begin(type, level: level, octets) }
+
+  /// The scan is over, and everything was heard.
+  func end() {
+    for finding in layers.end(encrypted: encrypted) { take(finding) }
+  }
 
   /// A file was unpacked. Of a larger one in a zip libclamav scans the beginning, up to its limit less a piece, and says nothing of it.
   func look(at bytes: Int64) {
@@ -279,7 +312,8 @@ private final class ScanNotes {
     if name.hasPrefix("Heuristics.Limits.Exceeded") {
       take(.limits(name))
     } else if name.hasPrefix("Heuristics.Encrypted.") {
-      take(.encrypted(name))
+      encrypted.insert(name)
+      if alertsEncrypted { take(.encrypted(name)) }
     } else {
       take(.infected(name.isEmpty ? "unnamed" : name))
     }

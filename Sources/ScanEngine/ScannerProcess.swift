@@ -71,6 +71,19 @@ public enum ScannerProcess {
   /// A line on the standard error output, for what cannot be said to the gateway.
   public static func complain(_ line: String) { unsafe ceralacca_complain(line) }
 
+  /// From now on nothing said here reaches the gateway's own log: its outputs go where its input comes from, which is nowhere.
+  public static func fallSilent() {
+    dup2(0, 1)
+    dup2(0, 2)
+  }
+
   /// Ends this process at once: nothing that its parent made and that it shares is tidied up a second time.
   public static func leave(_ code: Int32) -> Never { _exit(code) }
+
+  /// The processor time that this process has used so far, by itself and in the system.
+  public static var processorMilliseconds: Int {
+    var time = timespec()
+    if unsafe clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) != 0 { return 0 }
+    return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+  }
 }
