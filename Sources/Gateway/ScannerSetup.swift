@@ -15,12 +15,14 @@ extension ScannerPlan {
       settings: ScannerSettings(
         database: scanner.database, temporary: scanner.temporaryFolder(dataDirectory: configuration.dataDirectory), user: scanner.user,
         options: ScanOptions(
-          maximumScanBytes: max(limits.maximumScanBytes, largest), maximumFileBytes: max(limits.maximumFileBytes, largest), maximumRecursion: limits.depth,
+          maximumScanBytes: max(limits.maximumScanBytes, largest), maximumFileBytes: max(limits.maximumFileBytes, largest),
+          maximumRecursion: limits.depth,
           maximumFiles: limits.files, scanSeconds: limits.scanSeconds),
         workerMemoryBytes: limits.workerMemoryBytes),
       workers: scanner.workers,
       // libclamav keeps to its own limit by and large; whoever does not is put an end to.
-      answerSeconds: limits.scanSeconds + max(5, limits.scanSeconds / 4), cachedVerdicts: limits.cachedVerdicts, databaseCheckSeconds: limits.databaseCheckSeconds)
+      answerSeconds: limits.scanSeconds + max(5, limits.scanSeconds / 4), cachedVerdicts: limits.cachedVerdicts,
+      databaseCheckSeconds: limits.databaseCheckSeconds)
   }
 }
 

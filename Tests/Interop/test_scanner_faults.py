@@ -239,4 +239,9 @@ class Faults(VirusTest):
         # It comes again at once: nobody wants to see it until a quarter of an hour is over, and no worker dies of it.
         with self.gateway.trusted(seconds=120) as wire:
             wire.envelope(ANNA, heavy.recipients)
-            self.assertIn(FAULT, wire.data(heavy.octets).text)
+            again = wire.data(heavy.octets)
+        self.assertEqual((again.code, again.enhanced), (451, "4.7.1"), again)
+        self.gateway.settled()
+        self.assertEqual(len([row for row in quarantine(self.gateway) if row["kind"] == "unscanned"]), 1, "a second copy")
+        self.assertEqual(len(found(self.gateway.events(), "verifica-sicurezza-fallita")), 1, "a second row")
+        self.assertIn("given up a short while ago", self.gateway.said)
