@@ -237,7 +237,12 @@ public struct SubmissionJourney: Sendable {
     QuarantineRecord(
       id: work.facts.pecID, pecID: work.facts.pecID, kind: kind, instant: work.facts.instant, sender: work.facts.sender,
       recipients: work.facts.recipients.map(\.address), provider: point.provider.name,
-      messageID: work.facts.clientMessageID, subject: work.facts.subject, threat: threat.name, scanner: threat.scanner,
+      messageID: work.facts.clientMessageID?.trimmingBrackets, subject: work.facts.subject, threat: threat.name, scanner: threat.scanner,
       digest: threat.digest, bytes: work.facts.bytes)
   }
+}
+
+extension String {
+  /// An identifier without the angle brackets around it.
+  fileprivate var trimmingBrackets: String { String(drop { $0 == "<" }.prefix { $0 != ">" }) }
 }

@@ -72,6 +72,7 @@ import Testing
       let record = try #require(plan.quarantine)
       #expect(record.kind == .submission && record.threat == "Eicar-Test-Signature" && record.bytes == original.count)
       #expect(record.scanner == Self.version.text && record.digest == "ab" && record.recipients == Self.recipients)
+      #expect(record.messageID == "1@mua.test" && record.subject == "prova")
       let events = plan.changes.compactMap { if case .event(let event) = $0 { event } else { nil } }
       #expect(events.map(\.kind) == [.nonAcceptanceVirus] && events[0].error == "virus" && events[0].pecID == record.pecID)
       #expect(events[0].detail == "Eicar-Test-Signature, found by \(Self.version.text)")
