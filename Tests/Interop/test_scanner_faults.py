@@ -62,7 +62,8 @@ def plan() -> list[tuple[float, str]]:
     """The short one loses its process first, so that the worker that is stopped stays so until the gateway has had enough of it."""
     if not base.LONG:
         return [(0.5, "parent"), (2.0, "parent"), (3.5, "stop"), (3.6, "stop")]
-    return [(10.0 + 20 * number, "parent") for number in range(60)] + [(3.0 + 12 * number, "stop") for number in range(200)]
+    # A process that is lost within a minute of the one before it costs pauses that grow up to a minute.
+    return [(8.0 + 62 * number, "parent") for number in range(20)] + [(3.0 + 15 * number, "stop") for number in range(80)]
 
 
 class Faults(VirusTest):
