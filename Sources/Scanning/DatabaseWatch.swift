@@ -41,7 +41,7 @@ struct DatabaseTraces: Equatable {
 }
 
 /// When a database that changed is to be loaded: once two looks in a row saw the same, so that files which arrive together count as one
-/// change, and never twice for the same look.
+/// change. The same files are loaded once; when they were not taken, once more after a long pause.
 struct DatabaseWatch {
   private let path: String
   private let periodMilliseconds: Int
