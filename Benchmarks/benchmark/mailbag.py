@@ -6,12 +6,16 @@ import random
 import zipfile
 from pathlib import Path
 
+#: Whoever scans looks at HTML as it came, too: our scanner sees to that by itself, clamd is told so by its database.
+RAW_HTML = "DOCUMENT:0xffffffef:0:255"
 #: Found in the messages that must be caught; the database knows it.
 INVENTED = b"CERALACCA-BENCHMARK-" + b"PATTERN"
 _WORDS = (
     "la domanda di iscrizione si trova in allegato con la ricevuta del versamento e il documento del richiedente per la pratica numero "
     "presso il comune entro il termine previsto dal bando pubblicato nel mese scorso"
 ).split()
+#: What a message may be made of, and the words for it.
+MIXED, PLAIN = "text and HTML with an attachment", "plain"
 #: A larger message is one letter with an attachment of the rest.
 _LETTER_BYTES = 3_000
 
@@ -30,7 +34,7 @@ def signatures(folder: Path, count: int) -> None:
     digests = []
     for number in range(count - count // 2):
         digests.append(f"{dice.randbytes(16).hex()}:{dice.randrange(200, 4_000_000)}:Ceralacca-Digest-{number}")
-    for name, lines in (("invented.ndb", patterns), ("invented.hdb", digests)):
+    for name, lines in (("invented.ndb", patterns), ("invented.hdb", digests), ("options.cfg", [RAW_HTML])):
         (folder / name).write_text("\n".join(lines) + "\n")
         (folder / name).chmod(0o644)
 
@@ -83,14 +87,25 @@ def message(dice: random.Random, size: int, number: int, infected: bool = False)
     ).encode() + lines + b"--outer--\r\n"
 
 
-def fill(folder: Path, size: int, count: int) -> None:
-    """Puts `count` messages, all different, into a folder, unless it is there."""
+def plain_message(dice: random.Random, size: int) -> bytes:
+    """A message of about `size` octets of text and nothing else."""
+    head = (
+        f"Message-ID: <{dice.getrandbits(64):x}@mua.pec.alfa.test>\r\nDate: Sat, 21 Nov 2026 09:00:00 +0100\r\n"
+        "From: Anna Rossi <anna@pec.alfa.test>\r\nTo: bruno@pec.beta.test\r\nSubject: Domanda di iscrizione\r\nMIME-Version: 1.0\r\n"
+        "Content-Type: text/plain; charset=us-ascii\r\n\r\n"
+    )
+    return f"{head}{_prose(dice, size - len(head))}\r\n".encode()
+
+
+def fill(folder: Path, size: int, count: int, kind: str = MIXED) -> None:
+    """Puts `count` messages of a kind, all different, into a folder, unless it is there."""
     if folder.exists():
         return
     folder.mkdir()
     dice = random.Random(size)
     for number in range(count):
-        (folder / f"{number:06}.eml").write_bytes(message(dice, size, number))
+        octets = plain_message(dice, size) if kind == PLAIN else message(dice, size, number)
+        (folder / f"{number:06}.eml").write_bytes(octets)
 
 
 def infect(folder: Path) -> None:

@@ -124,12 +124,12 @@ class Clamd:
 class Scanning:
     """The whole comparison. `rows` and `memory` are the results, `failures` what went wrong."""
 
-    #: By database: octets, messages in a round.
+    #: By database: octets, messages in a round; and their kind, where they are not of text and HTML with an attachment.
     sizes = {
-        "few": [(5_000, 1000), (50_000, 300), (1_000_000, 30), (20_000_000, 3)],
-        "many": [(5_000, 800), (50_000, 100), (1_000_000, 10)],
+        "few": [(5_000, 1000, mailbag.PLAIN), (5_000, 1000), (50_000, 300), (1_000_000, 30), (20_000_000, 3)],
+        "many": [(5_000, 800, mailbag.PLAIN), (5_000, 800), (50_000, 100), (1_000_000, 10)],
     }
-    quick = {"few": [(5_000, 200), (1_000_000, 6)], "many": [(5_000, 150)]}
+    quick = {"few": [(5_000, 200, mailbag.PLAIN), (5_000, 200), (1_000_000, 6)], "many": [(5_000, 150, mailbag.PLAIN), (5_000, 150)]}
 
     def __init__(self, quick: bool, rounds: int, minutes: float):
         self._quick, self._rounds = quick, rounds
@@ -164,7 +164,7 @@ class Scanning:
 
     # Throughput
 
-    def _database(self, database: str, workers: int, sizes: list[tuple[int, int]]) -> None:
+    def _database(self, database: str, workers: int, sizes: list[tuple]) -> None:
         signatures = self._folder / database
         # With many signatures the quick look leaves out the disk.
         folders = [self._memory_folder] if self._quick and database == "many" else [self._memory_folder, self._disk_folder]
@@ -181,15 +181,15 @@ class Scanning:
             # Both must find what there is to be found: who does not look is fast.
             for each in subjects:
                 each.scan(self._folder / "infected", 1, expected=1)
-            for size, count in sizes:
-                self._size(database, workers, subjects, size, count)
+            for size, count, *kind in sizes:
+                self._size(database, workers, subjects, size, count, *kind)
         finally:
             for each in daemons:
                 each.stop()
 
-    def _size(self, database: str, workers: int, subjects: list, size: int, count: int) -> None:
-        messages = self._folder / f"messages-{size}-{count}"
-        mailbag.fill(messages, size, count)
+    def _size(self, database: str, workers: int, subjects: list, size: int, count: int, kind: str = mailbag.MIXED) -> None:
+        messages = self._folder / f"messages-{size}-{count}-{kind.replace(' ', '-')}"
+        mailbag.fill(messages, size, count, kind)
         octets = sum(each.stat().st_size for each in messages.iterdir())
         measured: dict[str, list[float]] = {each.name: [] for each in subjects}
         for number in range(self._rounds):
@@ -199,7 +199,7 @@ class Scanning:
             for each in subjects if number % 2 == 0 else subjects[::-1]:
                 measured[each.name].append(each.scan(messages, count))
                 print(
-                    f"  scan {size:>10,} octets, {database:4} signatures, {workers} workers, round {number + 1}, {each.name:20}: "
+                    f"  scan {size:>10,} octets ({kind}), {database:4} signatures, {workers} workers, round {number + 1}, {each.name:20}: "
                     f"{measured[each.name][-1]:9.1f} msg/s",
                     flush=True,
                 )
@@ -208,7 +208,7 @@ class Scanning:
             rates = measured[each.name]
             rate = statistics.median(rates)
             row = {
-                "database": database, "signatures": DATABASES[database], "bytes": size, "messages": count, "workers": workers,
+                "database": database, "signatures": DATABASES[database], "bytes": size, "kind": kind, "messages": count, "workers": workers,
                 "subject": each.name, "temporary": each.words, "messagesPerSecond": round(rate, 2),
                 "megabytesPerSecond": round(rate * octets / count / 1e6, 2), "rounds": len(rates),
                 "spread": round(max(rates) / min(rates), 2),
@@ -292,17 +292,18 @@ def children(pid: int) -> list[int]:
 
 
 def report(found: Scanning) -> None:
-    columns = ["signatures", "size", "workers", "subject", "msg/s", "MB/s", "rounds", "spread", "ours / this"]
+    columns = ["signatures", "size", "message", "workers", "subject", "msg/s", "MB/s", "rounds", "spread", "ours / this"]
     lines = [columns] + [
         [
-            f"{row['signatures']:,}", f"{row['bytes']:,}", f"{row['workers']}", f"{row['subject'].split()[0]}, {row['temporary']}",
+            f"{row['signatures']:,}", f"{row['bytes']:,}", row["kind"], f"{row['workers']}",
+            f"{row['subject'].split()[0]}, {row['temporary']}",
             f"{row['messagesPerSecond']:.1f}", f"{row['megabytesPerSecond']:.1f}", f"{row['rounds']}", f"{row['spread']:.2f}",
             f"{row['ratio']:.2f}" if "ratio" in row else "",
         ]
         for row in found.rows
     ]  # fmt: skip
     print("\nVirus scanner")
-    print_table(lines, left=3)
+    print_table(lines, left=4)
     print("every message differs; all caches are off; so many connections (clamd) or jobs (ours) at once as twice the workers or threads;")
     print("clamd: a connection for each message, INSTREAM over a Unix socket; ours / this: medians of msg/s")
     print(f"\nMemory of the scanner with {DATABASES['many']:,} signatures, while it scans")
