@@ -47,6 +47,7 @@ let package = Package(
     .systemLibrary(name: "CLDAP", providers: [.apt(["libldap-dev"])]),
     .systemLibrary(name: "CLibclamav", pkgConfig: "libclamav", providers: [.apt(["libclamav-dev"])]),
     .systemLibrary(name: "CLibzip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
+    .target(name: "CScratch"),
     .target(name: "CConfinement", linkerSettings: [.linkedLibrary("seccomp")]),
 
     // Ground.
@@ -79,7 +80,7 @@ let package = Package(
     room("LDAPSearch", ["CLDAP"]),
     room("Configuration", ["Limits", yams]),
     room("Confinement", ["CConfinement"]),
-    room("ScanEngine", ["CLibclamav", "Octets", "ScanWire"]),
+    room("ScanEngine", ["CLibclamav", "CScratch", "Octets", "ScanWire"]),
     room("Scanning", ["COpenSSL", "Channels", "Octets", "ScanWire", "Threading"]),
     room("Quarantine", ["CPlatform", "Octets", "Journey"]),
     room("SealedArchive", ["CLibzip", "Octets"]),
@@ -130,6 +131,7 @@ let package = Package(
     tests("ScanWireTests", ["ScanWire"]),
     tests("MIMEViewsTests", ["MIMEViews", "MIMEStream", "Octets", "Limits"]),
     tests("ConfinementTests", ["Confinement"], resources: [.copy("Fixtures")]),
+    tests("ScratchTests", [], resources: [.copy("Fixtures")]),
     tests("ScanEngineTests", ["ScanEngine", "ScanWire", "Octets"]),
     tests("ScannerWorkTests", ["ScannerWork", "Channels", "ScanWire", "Octets"]),
     tests("ScanningTests", ["Scanning", "Channels", "ScanWire", "Octets"]),

@@ -1,4 +1,5 @@
 internal import CLibclamav
+internal import CScratch
 public import Octets
 public import ScanWire
 
@@ -202,10 +203,18 @@ public final class ScanEngine {
 
   // MARK: Scanning
 
-  /// In a worker, before its first scan: a folder of its own for what is unpacked.
+  /// Where libclamav believes its files to be, in a worker: a path that is nowhere else.
+  private static let scratchPlace = "/ceralacca"
+  /// What libclamav's files may have of a worker's memory; what is more goes to the folder.
+  private static let scratchBytes = 16 << 20
+
+  /// In a worker, before its first scan: what libclamav unpacks stays in memory from now on, and goes to this folder when it is much. A
+  /// second time in a process does not go.
   public func useTemporary(_ folder: String) throws(ScanEngineError) {
-    let code = unsafe cl_engine_set_str(engine, CL_ENGINE_TMPDIR, folder)
-    if code != CL_SUCCESS { throw .refused("temporary folder \(folder): \(Self.words(code))") }
+    let fault = unsafe ceralacca_scratch_begin(Self.scratchPlace, folder, Self.scratchBytes)
+    if fault != 0 { throw .refused("temporary folder \(folder): \(unsafe String(cString: strerror(fault)))") }
+    let code = unsafe cl_engine_set_str(engine, CL_ENGINE_TMPDIR, Self.scratchPlace)
+    if code != CL_SUCCESS { throw .refused("temporary folder \(Self.scratchPlace): \(Self.words(code))") }
   }
 
   /// Scans octets that are in memory.
@@ -252,6 +261,8 @@ public final class ScanEngine {
       return unsafe cl_scanmap_callback(map, nil, &name, &scanned, engine, &choices, context)
     }
     withExtendedLifetime(notes) {}
+    // Nothing of one message stays for the next, whatever libclamav forgot.
+    ceralacca_scratch_clear()
     let shortage = EngineMessages.takeShortage()
     switch code {
     case CL_CLEAN: break

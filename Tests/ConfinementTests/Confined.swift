@@ -52,11 +52,13 @@ struct Confined {
     try makeFolder(folder)
     atexit { try? FileManager.default.removeItem(atPath: Confined.programs) }
     guard let fixture = Bundle.module.path(forResource: "Fixtures/confined", ofType: "c") else { throw Unfit(description: "no fixture") }
-    let room = URL(filePath: #filePath).deletingLastPathComponent().path + "/../../Sources/CConfinement"
-    let sources = try FileManager.default.contentsOfDirectory(atPath: room).filter { $0.hasSuffix(".c") }.map { "\(room)/\($0)" }
+    let rooms = ["CConfinement", "CScratch"].map { URL(filePath: #filePath).deletingLastPathComponent().path + "/../../Sources/\($0)" }
+    let sources = try rooms.flatMap { room in
+      try FileManager.default.contentsOfDirectory(atPath: room).filter { $0.hasSuffix(".c") }.map { "\(room)/\($0)" }
+    }
     for build in Build.allCases {
       let arguments =
-        ["cc", "-O1", "-w", "-I\(room)/include"] + build.definitions + ["-o", "\(folder)/\(build.rawValue)", fixture] + sources
+        ["cc", "-O1", "-w"] + rooms.map { "-I\($0)/include" } + build.definitions + ["-o", "\(folder)/\(build.rawValue)", fixture] + sources
         + ["-lseccomp", "-lclamav", "-lpthread"]
       let (text, status) = try execute(arguments, [:])
       if status != 0 { throw Unfit(description: text) }

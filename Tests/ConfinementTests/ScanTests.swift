@@ -73,6 +73,11 @@ import Testing
     let confined = try world.run(["scan"] + samples, build: .deadly, as: starter)
     #expect(confined.lines.last == ["ended", "0"])
     #expect(Array(confined.lines.dropLast()) == free.lines)
+    // The same with scratch files instead of the folder's: in memory, and with no memory for them at all.
+    for bytes in ["16777216", "0"] {
+      let scratch = try world.run(["scan-scratch", bytes] + samples, build: .deadly, as: starter)
+      #expect(scratch.lines == confined.lines, "\(bytes) octets")
+    }
     let found = confined.lines.filter { $0[0].hasPrefix("bad") && $0[1] == "Ceralacca-Invented.UNOFFICIAL" }
     #expect(found.count == free.lines.count { $0[0].hasPrefix("bad") })
     #expect(confined["clean.eml"] == "- No viruses detected")

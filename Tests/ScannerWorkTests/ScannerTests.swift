@@ -20,6 +20,22 @@ import Testing
     #expect(try session.finding(in: "", by: worker) == .clean)
   }
 
+  @Test func aLargeFileThatHasNoRoomIsNotCalledClean() throws {
+    let session = try Session()
+    try session.begin()
+    let worker = try session.fork()
+    let large = Session.mail(String(repeating: "0123456789\n", count: 40_000) + Session.eicar)
+    #expect(try session.finding(in: large, by: worker) == Self.eicar)
+    try FileManager.default.removeItem(atPath: session.temporary + "/worker-1")
+    // Small ones need no folder.
+    #expect(try session.finding(in: Session.mail(Session.eicar), by: worker) == Self.eicar)
+    #expect(try session.finding(in: Session.mail("harmless"), by: worker) == .clean)
+    guard case .failed = try session.scan(large, by: worker) else {
+      Issue.record("half of it was looked at")
+      return
+    }
+  }
+
   @Test func whatLibclamavDoesNotSeeIsSeenInAView() throws {
     let session = try Session()
     try session.begin()

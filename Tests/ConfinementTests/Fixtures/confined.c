@@ -1,6 +1,7 @@
 // A process that confines itself, for the tests: a test's own process cannot. Built by them from this file and CConfinement's.
 #define _GNU_SOURCE
 #include "CConfinement.h"
+#include "CScratch.h"
 
 #include <clamav.h>
 #include <errno.h>
@@ -271,8 +272,15 @@ static void map_samples(int count, char **paths) {
   }
 }
 
+/// What scratch files may have of the memory; negative: there are none, and libclamav's are files.
+static long scratch_bytes = -1;
+
 static void work_scan(const char *own) {
   cl_engine_set_str(engine, CL_ENGINE_TMPDIR, own);
+  if (scratch_bytes >= 0) {
+    cl_engine_set_str(engine, CL_ENGINE_TMPDIR, "/ceralacca");
+    if (ceralacca_scratch_begin("/ceralacca", own, (size_t)scratch_bytes) != 0) _exit(8);
+  }
   for (int at = 0; at < sample_count; at++) {
     struct cl_scan_options options = {.general = CL_SCAN_GENERAL_HEURISTICS | CL_SCAN_GENERAL_ALLMATCHES, .parse = ~0U};
     options.heuristic = CL_SCAN_HEURISTIC_ENCRYPTED_ARCHIVE | CL_SCAN_HEURISTIC_ENCRYPTED_DOC | CL_SCAN_HEURISTIC_MACROS;
@@ -283,6 +291,9 @@ static void work_scan(const char *own) {
     cl_fmap_close(map);
     printf("%s\t%s\t%s\n", samples[at].name, code == CL_VIRUS ? threat : "-", cl_strerror(code));
   }
+  // Whatever libclamav opens, makes and removes goes through the calls that are defined for it: else something would be left.
+  ceralacca_scratch_figures left = ceralacca_scratch_now();
+  if (left.names || left.open || left.memory_bytes) printf("left\t%zu names, %zu open\n", left.names, left.open);
 }
 
 static int run_scan(const char *temporary, int is_confined, int count, char **paths) {
@@ -313,7 +324,10 @@ int main(int count, char **words) {
   int code = 0;
   if (strcmp(word, "scan") == 0) code = run_scan(temporary, 1, count - 2, words + 2);
   else if (strcmp(word, "scan-free") == 0) code = run_scan(temporary, 0, count - 2, words + 2);
-  else if (strcmp(word, "worker") == 0) code = run_worker(temporary);
+  else if (strcmp(word, "scan-scratch") == 0 && count > 2) {
+    scratch_bytes = atol(words[2]);
+    code = run_scan(temporary, 1, count - 3, words + 3);
+  } else if (strcmp(word, "worker") == 0) code = run_worker(temporary);
   else if (strcmp(word, "orphan") == 0) code = run_orphan(temporary);
   else if (strcmp(word, "left-parent") == 0) code = run_left_parent(temporary);
   else if (strcmp(word, "probe-free") == 0) probe(1);
