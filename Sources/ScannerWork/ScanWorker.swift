@@ -57,17 +57,21 @@ struct ScanWorker {
     examination.examine(
       content, from: Int(job.prefixBytes), maximumViewBytes: max(options.maximumScanBytes, 5 * content.count))
     if let failure = examination.failure { return .failed(id: job.id, failure) }
-    let spent = ScannerProcess.processorMilliseconds - used
-    if let words = Self.starvation(examination.finding, processorMilliseconds: spent, scanSeconds: options.scanSeconds) {
+    if let words = Self.starvation(
+      examination.finding, processorMilliseconds: ScannerProcess.processorMilliseconds - used, scanSeconds: options.scanSeconds)
+    {
       return .failed(id: job.id, words)
     }
     return .verdict(id: job.id, finding: examination.finding, views: examination.views)
   }
 
   /// Why a limit of time says nothing of the message: the machine was paused, or others had it. Nil when the worker did use its time.
-  static func starvation(_ finding: ScanVerdict.Finding, processorMilliseconds: Int, scanSeconds: Int) -> String? {
+  static func starvation(
+    _ finding: ScanVerdict.Finding, processorMilliseconds: @autoclosure () -> Int, scanSeconds: Int
+  ) -> String? {
     guard case .limits(let name) = finding, ScanEngine.timeLimits.contains(name) else { return nil }
     let seconds = max(1, scanSeconds)
+    let processorMilliseconds = processorMilliseconds()
     if processorMilliseconds >= seconds * 500 { return nil }
     return "its \(seconds) s were over, of which the scanner could work for \(processorMilliseconds) ms"
   }
