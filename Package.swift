@@ -47,14 +47,15 @@ let package = Package(
     .systemLibrary(name: "CLDAP", providers: [.apt(["libldap-dev"])]),
     .systemLibrary(name: "CLibclamav", pkgConfig: "libclamav", providers: [.apt(["libclamav-dev"])]),
     .systemLibrary(name: "CLibzip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
-    .target(name: "CScratch"),
     .target(name: "CConfinement", linkerSettings: [.linkedLibrary("seccomp")]),
+    .target(name: "CScratch"),
 
     // Ground.
     room("Octets", ["CPlatform"]),
     room("Limits"),
     room("Threading", ["CPlatform"]),
     room("Channels", ["CPlatform", "Octets"]),
+    room("Digests", ["COpenSSL"]),
 
     // Floor 1, pure: the rules.
     room("MIMEStream", ["Octets", "Limits"]),
@@ -137,6 +138,7 @@ let package = Package(
     tests("ScanningTests", ["Scanning", "Channels", "ScanWire", "Octets"]),
     tests("QuarantineTests", ["Quarantine", "Journey", "Octets"]),
     tests("SealedArchiveTests", ["SealedArchive", "Octets"]),
+    tests("DigestsTests", ["Digests"]),
     tests("EventLoopTests", ["EventLoop", "Octets"]),
     tests("TLSPipeTests", ["TLSPipe", "Octets"]),
     tests("SigningTests", ["Signing", "Octets"]),
