@@ -67,6 +67,7 @@ let package = Package(
 
     // Floor 2, pure: a message's life.
     room("Journey", ["Octets", "Limits", "MIMEStream", "PEC", "Reception", "ScanWire"]),
+    room("Evidence", ["Octets", "Digests", "PEC", "Journey"]),
 
     // Floor 3, IO: one fenced resource each.
     room("EventLoop", ["CLibuv", "Octets"]),
@@ -139,6 +140,7 @@ let package = Package(
     tests("QuarantineTests", ["Quarantine", "Journey", "Octets"]),
     tests("SealedArchiveTests", ["SealedArchive", "Octets"]),
     tests("DigestsTests", ["Digests"]),
+    tests("EvidenceTests", ["Evidence", "Journey", "PEC", "Digests", "Octets"]),
     tests("EventLoopTests", ["EventLoop", "Octets"]),
     tests("TLSPipeTests", ["TLSPipe", "Octets"]),
     tests("SigningTests", ["Signing", "Octets"]),
