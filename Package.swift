@@ -86,6 +86,7 @@ let package = Package(
     room("Scanning", ["COpenSSL", "Channels", "Octets", "ScanWire", "Threading"]),
     room("Quarantine", ["CPlatform", "Octets", "Journey"]),
     room("SealedArchive", ["CLibzip", "Octets"]),
+    room("ClockWatch", ["CPlatform"]),
 
     // Floor 4: the wiring.
     room(
@@ -141,6 +142,7 @@ let package = Package(
     tests("SealedArchiveTests", ["SealedArchive", "Octets"]),
     tests("DigestsTests", ["Digests"]),
     tests("EvidenceTests", ["Evidence", "Journey", "PEC", "Digests", "Octets"]),
+    tests("ClockWatchTests", ["ClockWatch"]),
     tests("EventLoopTests", ["EventLoop", "Octets"]),
     tests("TLSPipeTests", ["TLSPipe", "Octets"]),
     tests("SigningTests", ["Signing", "Octets"]),

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "clock.h"
 #include "processes.h"
 
 /// First index of `byte` in `bytes[0..<count]`, or -1. memchr, vectorised by the C library.
