@@ -87,6 +87,7 @@ let package = Package(
     room("Quarantine", ["CPlatform", "Octets", "Journey"]),
     room("SealedArchive", ["CLibzip", "Octets"]),
     room("ClockWatch", ["CPlatform"]),
+    room("TimeStamping", ["COpenSSL", "Octets"]),
 
     // Floor 4: the wiring.
     room(
@@ -143,6 +144,7 @@ let package = Package(
     tests("DigestsTests", ["Digests"]),
     tests("EvidenceTests", ["Evidence", "Journey", "PEC", "Digests", "Octets"]),
     tests("ClockWatchTests", ["ClockWatch"]),
+    tests("TimeStampingTests", ["TimeStamping", "Octets"]),
     tests("EventLoopTests", ["EventLoop", "Octets"]),
     tests("TLSPipeTests", ["TLSPipe", "Octets"]),
     tests("SigningTests", ["Signing", "Octets"]),

@@ -31,6 +31,19 @@ static inline CURLcode ceralacca_curl_text(CURL *handle, CURLoption option, cons
   return curl_easy_setopt(handle, option, value);
 }
 
+/// Makes the request a POST of these octets, which libcurl copies.
+static inline CURLcode ceralacca_curl_post(CURL *handle, const void *octets, long long count) {
+  CURLcode code = curl_easy_setopt(handle, CURLOPT_POST, 1L);
+  if (!code) code = curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)count);
+  if (!code) code = curl_easy_setopt(handle, CURLOPT_COPYPOSTFIELDS, octets ? octets : "");
+  return code;
+}
+
+/// Lets the name and password be given as they are (RFC 7617), and in no other way.
+static inline CURLcode ceralacca_curl_basic(CURL *handle) {
+  return curl_easy_setopt(handle, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+}
+
 /// Gives the request's additional header lines. The list stays the caller's, and must outlive the transfer.
 static inline CURLcode ceralacca_curl_headers(CURL *handle, struct curl_slist *lines) {
   return curl_easy_setopt(handle, CURLOPT_HTTPHEADER, lines);

@@ -14,3 +14,4 @@
 #include "cms.h"
 #include "crl.h"
 #include "tls.h"
+#include "tst.h"

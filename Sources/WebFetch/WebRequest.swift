@@ -1,4 +1,4 @@
-/// A GET over HTTPS or HTTP.
+/// A request over HTTPS or HTTP: a GET, or the frame of a POST.
 public struct WebRequest: Sendable, Equatable {
   /// `https://…` or `http://…`.
   public var url: String
@@ -12,15 +12,19 @@ public struct WebRequest: Sendable, Equatable {
   public var maximumBytes: Int
   /// Seconds for the whole of it, redirects included.
   public var timeoutSeconds: Int
-  /// `ETag` of what we have: the answer may be that it is unchanged.
+  /// `ETag` of what we have: the answer to a GET may be that it is unchanged.
   public var etag: String?
-  /// `Last-Modified` of what we have: the answer may be that it is unchanged.
+  /// `Last-Modified` of what we have: the answer to a GET may be that it is unchanged.
   public var lastModified: String?
+  /// Who we are, for servers that want a name and a password (RFC 7617), which go to no other host.
+  public var user: String?
+  public var password: String?
 
   /// A request; 64 MB and 60 s at the most.
   public init(
     url: String, caFile: String? = nil, clientCertificate: String? = nil, clientKey: String? = nil,
-    maximumBytes: Int = 64 * 1024 * 1024, timeoutSeconds: Int = 60, etag: String? = nil, lastModified: String? = nil
+    maximumBytes: Int = 64 * 1024 * 1024, timeoutSeconds: Int = 60, etag: String? = nil, lastModified: String? = nil,
+    user: String? = nil, password: String? = nil
   ) {
     self.url = url
     self.caFile = caFile
@@ -30,6 +34,8 @@ public struct WebRequest: Sendable, Equatable {
     self.timeoutSeconds = timeoutSeconds
     self.etag = etag
     self.lastModified = lastModified
+    self.user = user
+    self.password = password
   }
 
   /// Whether the server must prove who it is.
@@ -52,6 +58,13 @@ public struct WebRequest: Sendable, Equatable {
     // A value out of an earlier answer must not become a header line of its own.
     if [etag, lastModified].contains(where: { $0.map { !WebRequest.isFieldValue($0) } ?? false }) {
       return .badRequest("the ETag or date of the earlier answer cannot stand in a header")
+    }
+    // RFC 7617 §2: the name ends at the first colon.
+    if let user, user.isEmpty || user.utf8.contains(where: { $0 < 32 || $0 == 127 || $0 == UInt8(ascii: ":") }) {
+      return .badRequest("the user's name is empty, or has a colon or a control character in it")
+    }
+    if (password ?? "").utf8.contains(where: { $0 < 32 || $0 == 127 }) {
+      return .badRequest("the password has a control character in it")
     }
     if maximumBytes < 0 || timeoutSeconds < 1 || timeoutSeconds > 86_400 { return .badRequest("a limit is out of range") }
     return nil

@@ -160,6 +160,29 @@ final class WebServer {
             else:
                 self.answer(404, b"no such path")
 
+        def do_POST(self):
+            path = self.path
+            length = int(self.headers.get("Content-Length", "-1"))
+            body = self.rfile.read(length) if 0 <= length <= 1 << 26 else b""
+            if path == "/echo":
+                told = [self.headers.get(name, "-") for name in ("Content-Type", "Accept", "Expect", "If-None-Match", "User-Agent")]
+                self.answer(200, "\n".join(told).encode() + b"\n" + body, Content_Type="application/timestamp-reply")
+            elif path == "/size":
+                self.answer(200, str(len(body)).encode())
+            elif path == "/who":
+                self.answer(200, self.headers.get("Authorization", "-").encode())
+            elif path.startswith("/status/"):
+                self.answer(int(path.split("/")[2]), b"no")
+            elif path.startswith("/redirect/"):
+                self.answer(int(path.split("/")[2]), Location="/echo")
+            elif path == "/endless":
+                self.answer(200, b"x" * 100000)
+            elif path == "/silent":
+                self.rfile.read(1)
+                self.close_connection = True
+            else:
+                self.answer(404, b"no such path")
+
     def serve(name, certificate=None, asks=False, newest=None):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
