@@ -49,6 +49,7 @@ let package = Package(
     .systemLibrary(name: "CLibzip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
     .target(name: "CConfinement", linkerSettings: [.linkedLibrary("seccomp")]),
     .target(name: "CScratch"),
+    .systemLibrary(name: "CPango", pkgConfig: "pangocairo", providers: [.apt(["libpango1.0-dev"])]),
 
     // Ground.
     room("Octets", ["CPlatform"]),
@@ -88,6 +89,7 @@ let package = Package(
     room("SealedArchive", ["CLibzip", "Octets"]),
     room("ClockWatch", ["CPlatform"]),
     room("TimeStamping", ["COpenSSL", "Octets"]),
+    room("PagePrinting", ["CPango"]),
 
     // Floor 4: the wiring.
     room(
@@ -145,6 +147,7 @@ let package = Package(
     tests("EvidenceTests", ["Evidence", "Journey", "PEC", "Digests", "Octets"]),
     tests("ClockWatchTests", ["ClockWatch"]),
     tests("TimeStampingTests", ["TimeStamping", "Octets"]),
+    tests("PagePrintingTests", ["PagePrinting"]),
     tests("EventLoopTests", ["EventLoop", "Octets"]),
     tests("TLSPipeTests", ["TLSPipe", "Octets"]),
     tests("SigningTests", ["Signing", "Octets"]),
