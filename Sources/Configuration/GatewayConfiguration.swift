@@ -30,6 +30,10 @@ public struct GatewayConfiguration: Sendable, Equatable {
   public var trust: TrustSettings
   /// The virus scanner; nil where the file says that it is off.
   public var scanner: ScannerConfiguration?
+  /// The certified log: retention, seals, time stamps, requests.
+  public var certifiedLog: CertifiedLogSettings
+  /// How well the machine's clock must keep time.
+  public var clock: ClockSettings
   /// The bounds, those that the file does not name at their defaults.
   public var limits: Limits
   /// Event loops, each on a thread of its own.
@@ -42,8 +46,8 @@ public struct GatewayConfiguration: Sendable, Equatable {
     hostname: String, provider: ProviderSettings, dataDirectory: String, index: IndexSettings, signer: SignerSettings,
     tls: TLSSettings?, usersFile: String, mailboxes: MailboxStore, listeners: [ListenerSettings], routes: [RouteSettings],
     ordinaryMail: OrdinaryMailSettings = OrdinaryMailSettings(), trust: TrustSettings = TrustSettings(),
-    scanner: ScannerConfiguration?, limits: Limits = Limits(), lanes: Int = GatewayConfiguration.processors,
-    log: LogSettings = LogSettings()
+    scanner: ScannerConfiguration?, certifiedLog: CertifiedLogSettings = CertifiedLogSettings(), clock: ClockSettings = ClockSettings(),
+    limits: Limits = Limits(), lanes: Int = GatewayConfiguration.processors, log: LogSettings = LogSettings()
   ) {
     self.hostname = hostname
     self.provider = provider
@@ -58,6 +62,8 @@ public struct GatewayConfiguration: Sendable, Equatable {
     self.ordinaryMail = ordinaryMail
     self.trust = trust
     self.scanner = scanner
+    self.certifiedLog = certifiedLog
+    self.clock = clock
     self.limits = limits
     self.lanes = lanes
     self.log = log

@@ -54,6 +54,13 @@ struct LimitKey: Sendable {
     LimitKey("minimumFreeMegabytes", .megabytes, 0...1_048_576, \.storage.minimumFreeBytes),
   ]
 
+  /// The bounds that stand in a group of their own: `pec-rules` 8.1 and 8.2 set the upper ends.
+  static let deadlines = "deadlines"
+  static let ofDeadlines: [LimitKey] = [
+    LimitKey("firstSeconds", .one, 1...43_200, \.deadlines.firstSeconds),
+    LimitKey("secondSeconds", .one, 2...86_400, \.deadlines.secondSeconds),
+  ]
+
   /// A number as the file has it: whole where it is whole.
   static func text(_ value: Double) -> String {
     value == value.rounded() && abs(value) < 1e15 ? String(Int(value)) : String(value)

@@ -105,6 +105,15 @@ extension IndexFetchSettings {
   }
 }
 
+extension TimeStampAuthoritySettings {
+  /// The password to say who we are with: the first line of its file; nil where nobody is asked.
+  /// - Throws: when the file cannot be read or begins with an empty line.
+  public func password() throws(ConfigurationErrors) -> String? {
+    guard let user, let passwordFile else { return nil }
+    return try PasswordFile.password(of: user, in: passwordFile)
+  }
+}
+
 /// A file whose first line is a password.
 private enum PasswordFile {
   static func password(of user: String, in path: String) throws(ConfigurationErrors) -> String {

@@ -11,7 +11,7 @@ struct Reader {
 
   static let keys = [
     "hostname", "provider", "dataDirectory", "index", "signer", "tls", "users", "mailboxes", "listeners", "routes", "ordinaryMail",
-    "trust", "scanner", "limits", "lanes", "log",
+    "trust", "scanner", "certifiedLog", "clock", "limits", "lanes", "log",
   ]
 
   func configuration() -> GatewayConfiguration? {
@@ -35,15 +35,17 @@ struct Reader {
     let trust = trust(top)
     let limits = limits(top)
     let scanner = scanner(top, limits)
+    let certifiedLog = certifiedLog(top, provider)
+    let clock = clock(top)
     let lanes = top.has("lanes") ? top.whole(top.optional("lanes"), 1...256) : GatewayConfiguration.processors
     let logging = logging(top)
     guard let hostname, let provider, let dataDirectory, let index, let signer, let users, let mailboxes, let listeners, let routes,
-      let ordinaryMail, let trust, let scanner, let limits, let lanes, let logging
+      let ordinaryMail, let trust, let scanner, let certifiedLog, let clock, let limits, let lanes, let logging
     else { return nil }
     return GatewayConfiguration(
       hostname: hostname, provider: provider, dataDirectory: dataDirectory, index: index, signer: signer, tls: tls,
       usersFile: users, mailboxes: mailboxes, listeners: listeners, routes: routes, ordinaryMail: ordinaryMail, trust: trust,
-      scanner: scanner, limits: limits, lanes: lanes, log: logging)
+      scanner: scanner, certifiedLog: certifiedLog, clock: clock, limits: limits, lanes: lanes, log: logging)
   }
 
   // MARK: Parts that several keys share
@@ -110,7 +112,7 @@ struct Reader {
   }
 
   /// A mail address in one of the provider's domains, its domain in lower case.
-  private func ownAddress(_ section: Section, _ setting: Setting?, _ domains: [String]?, example: String) -> String? {
+  func ownAddress(_ section: Section, _ setting: Setting?, _ domains: [String]?, example: String) -> String? {
     guard let setting, let halves = address(section, setting, example: example) else { return nil }
     if let domains, !domains.contains(halves.domain.lowercased()) {
       log.add(
@@ -164,7 +166,7 @@ struct Reader {
   private func limits(_ top: Section) -> Limits? {
     var limits = Limits()
     guard top.has("limits") else { return limits }
-    let known = LimitKey.all.map(\.name) + [LimitKey.sizeTimesRecipients]
+    let known = LimitKey.all.map(\.name) + [LimitKey.sizeTimesRecipients, LimitKey.deadlines]
     guard let section = top.optional("limits").flatMap({ section($0, known) }) else { return nil }
     for key in LimitKey.all {
       guard let value = section.number(section.optional(key.name), key.range, whole: key.unit == .one) else { continue }
@@ -177,6 +179,7 @@ struct Reader {
         limits.message.maximumBytesTimesRecipients = Int((value * Double(LimitKey.Unit.megabytes.rawValue)).rounded())
       }
     }
+    deadlines(section, &limits)
     let ordered: [(low: String, value: Int, high: String, most: Int)] = [
       ("formalMegabytes", limits.message.formalBytes, "maximumMessageMegabytes", limits.message.maximumBytes),
       ("firstRetrySeconds", limits.delivery.firstRetrySeconds, "lastRetrySeconds", limits.delivery.lastRetrySeconds),

@@ -33,6 +33,17 @@ enum Words {
     return (String(halves[0]), String(halves[1]))
   }
 
+  /// Numbers with dots between them, as ASN.1 allows them: the first up to 2, the second up to 39 below the first two.
+  static func isObjectIdentifier(_ text: String) -> Bool {
+    let arcs = text.split(separator: ".", omittingEmptySubsequences: false)
+    guard text.utf8.count <= 128, arcs.count >= 2 else { return false }
+    let isGood = arcs.allSatisfy { arc in
+      (1...18).contains(arc.utf8.count) && arc.utf8.allSatisfy { $0 &- 48 < 10 } && (arc == "0" || !arc.hasPrefix("0"))
+    }
+    guard isGood, let first = Int(arcs[0]), let second = Int(arcs[1]) else { return false }
+    return first <= 2 && (first == 2 || second < 40)
+  }
+
   /// `host:port` or `[address]:port`; nil for anything else.
   static func endpoint(_ text: String) -> Endpoint? {
     guard let colon = text.lastIndex(of: ":") else { return nil }

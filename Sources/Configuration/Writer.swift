@@ -33,6 +33,8 @@ private struct Writer {
     lines += ordinaryMail(it.ordinaryMail)
     if !it.trust.authorities.isEmpty { lines.append("trust: { \(trust(it.trust)) }") }
     lines += scanner(it.scanner)
+    lines += certifiedLog(it.certifiedLog)
+    lines.append("clock: { limitMilliseconds: \(it.clock.limitMilliseconds), synchronization: \(it.clock.synchronization.rawValue) }")
     let bounds = limits(it.limits)
     if !bounds.isEmpty { lines += ["limits:"] + bounds.map { "  " + $0 } }
     lines.append("lanes: \(it.lanes)")
@@ -99,6 +101,29 @@ private struct Writer {
     return ["scanner:"] + lines.map { "  " + $0 }
   }
 
+  private func certifiedLog(_ log: CertifiedLogSettings) -> [String] {
+    var lines = ["retentionMonths: \(log.retentionMonths)", "marginDays: \(log.marginDays)", "sealEveryRows: \(log.sealEveryRows)"]
+    lines.append("sealDailyAt: \(scalar(log.sealDailyAt.description))")
+    if let address = log.extractAddress { lines.append("extractAddress: \(scalar(address))") }
+    let stamps = log.timeStamps
+    lines.append("timeStamps:")
+    if !stamps.authorities.isEmpty {
+      lines.append("  authorities:")
+      lines += stamps.authorities.map { "    - { \(authority($0)) }" }
+    }
+    lines += ["timeoutSeconds: \(stamps.timeoutSeconds)", "toleranceSeconds: \(stamps.toleranceSeconds)"].map { "  " + $0 }
+    lines.append("  renewalDays: \(stamps.renewalDays)")
+    return ["certifiedLog:"] + lines.map { "  " + $0 }
+  }
+
+  private func authority(_ authority: TimeStampAuthoritySettings) -> String {
+    var parts = ["url: \(scalar(authority.url))", "caFile: \(path(authority.caFile))"]
+    if let user = authority.user { parts.append("user: \(scalar(user))") }
+    if let passwordFile = authority.passwordFile { parts.append("passwordFile: \(path(passwordFile))") }
+    if let policy = authority.policy { parts.append("policy: \(scalar(policy))") }
+    return parts.joined(separator: ", ")
+  }
+
   private func ordinaryMail(_ settings: OrdinaryMailSettings) -> [String] {
     var lines = ["ordinaryMail:", "  policy: \(treatment(settings.standard))", "  forged: \(treatment(settings.forged))"]
     for (name, table) in [("domains", settings.domains), ("mailboxes", settings.mailboxes)] where !table.isEmpty {
@@ -140,6 +165,11 @@ private struct Writer {
     if limits.message.maximumBytesTimesRecipients != usual.message.maximumBytesTimesRecipients {
       let value = limits.message.maximumBytesTimesRecipients.map { LimitKey.text(Double($0) / Double(LimitKey.Unit.megabytes.rawValue)) }
       lines.append("\(LimitKey.sizeTimesRecipients): \(value ?? "none")")
+    }
+    let deadlines = LimitKey.ofDeadlines.filter { limits[keyPath: $0.bound] != usual[keyPath: $0.bound] }
+    if !deadlines.isEmpty {
+      let parts = deadlines.map { "\($0.name): \($0.text(in: limits))" }
+      lines.append("\(LimitKey.deadlines): { \(parts.joined(separator: ", ")) }")
     }
     return lines
   }

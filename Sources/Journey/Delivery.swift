@@ -20,16 +20,20 @@ public struct DeliveryJourney: Sendable {
     public var isReport: Bool
     /// The original in its brief form (RFC 6109 §3.3.2.2), where the receipts want it; nil when the brief form is the complete one.
     public var brief: EnclosedOriginal?
+    /// What the message asks of the log, where it went to the mailbox for requests; nil elsewhere.
+    public var question: String?
 
     /// An attempt that ended now; `random` spreads retries and seeds boundaries.
     public init(
-      _ fates: [RecipientFate], at instant: Instant, random: RandomBits, isReport: Bool = false, brief: EnclosedOriginal? = nil
+      _ fates: [RecipientFate], at instant: Instant, random: RandomBits, isReport: Bool = false, brief: EnclosedOriginal? = nil,
+      question: String? = nil
     ) {
       self.isReport = isReport
       self.fates = fates
       self.instant = instant
       self.random = random
       self.brief = brief
+      self.question = question
     }
   }
 
@@ -224,7 +228,18 @@ public struct DeliveryJourney: Sendable {
       original: kind == .deliveryConcise ? nil : original, boundarySeed: work.seed())
     work.drafts.append(draft)
     work.changes.append(.event(event(.delivery, recipient, work, made: [draft.messageID], detail: reply)))
+    if let question = work.attempt.question, point.isExtractMailbox(recipient) { open(question, reception, work.attempt.instant, &work) }
     if isOwn { work.changes.append(.progress(pecID: matter.transaction.pecID, recipients: [recipient], to: .delivered)) }
+  }
+
+  /// A holder asks for an extract of the log (`pec-rules` 9.5): his request is tracked from the commit of his delivery receipt on.
+  private func open(_ question: String, _ reception: ReceptionRecord, _ instant: Instant, _ work: inout Work) {
+    let request = LogRequestRecord(
+      id: reception.id, pecID: matter.transaction.pecID, asker: matter.transaction.sender, openedAt: instant,
+      changedAt: instant.unixSeconds, question: question)
+    var row = EventRecord(aboutTheLog: .extractRequest, "open: asked by \(request.asker)", by: point.provider.name, at: instant)
+    row.relatedIDs = [request.id]
+    work.changes += [.request(request), .event(row)]
   }
 
   /// True when the transaction is of our own access point: an envelope of another provider that bears its id moves nothing.

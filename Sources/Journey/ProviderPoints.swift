@@ -1,4 +1,5 @@
 import Limits
+import Octets
 import PEC
 import Reception
 
@@ -17,6 +18,8 @@ public struct ProviderPoints: Sendable {
   public var security: SecurityPolicy
   /// Our name in trace lines and delivery reports.
   public var hostname: String
+  /// Where holders ask for extracts of the log; nil where they cannot by mail.
+  public var extractMailbox: String?
   /// True when the mailboxes' server proves delivery by a delivery report and not by its answer (RFC 3461).
   public var provesDeliveryByReport: Bool
 
@@ -24,7 +27,8 @@ public struct ProviderPoints: Sendable {
   public init(
     provider: ProviderIdentity, serviceMailbox: String, limits: Limits, routing: RoutingTable,
     ordinaryMail: OrdinaryMailPolicy = OrdinaryMailPolicy(standard: .anomaly, forged: .refuse, domains: [:], mailboxes: [:]),
-    security: SecurityPolicy = SecurityPolicy(), hostname: String, provesDeliveryByReport: Bool = false
+    security: SecurityPolicy = SecurityPolicy(), hostname: String, extractMailbox: String? = nil,
+    provesDeliveryByReport: Bool = false
   ) {
     composer = Composer(provider: provider)
     self.provider = provider
@@ -34,8 +38,12 @@ public struct ProviderPoints: Sendable {
     self.ordinaryMail = ordinaryMail
     self.security = security
     self.hostname = hostname
+    self.extractMailbox = extractMailbox
     self.provesDeliveryByReport = provesDeliveryByReport
   }
+
+  /// True for the mailbox in which requests for extracts of the log arrive.
+  public func isExtractMailbox(_ address: String) -> Bool { extractMailbox.map { ASCII.equal($0, address) } ?? false }
 }
 
 /// Randomness that comes with an event: the machines have no dice of their own.

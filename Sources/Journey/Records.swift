@@ -55,11 +55,52 @@ public enum EventKind: String, Sendable, Codable, CaseIterable {
   case ordinaryInfected = "posta-ordinaria-infetta"
   /// The virus scanner could not come to a verdict: the message was not taken.
   case scanFault = "verifica-sicurezza-fallita"
+  /// The notice after 12 hours of silence was made.
+  case timeoutFirst = "mancata-consegna-12h"
+  /// The notice before 24 hours without delivery were over was made.
+  case timeoutSecond = "mancata-consegna-24h"
+  // What happens to the log itself and to what it rests on; these rows bear no PEC id.
+  /// A gateway began to write.
+  case logOpened = "apertura-registro"
+  /// It ended in order.
+  case logClosed = "chiusura-registro"
+  /// The provider index was refreshed, or was not.
+  case indexUpdated = "aggiornamento-indice"
+  /// The clock cannot be trusted: nothing is certified.
+  case clockAlarm = "allarme-orologio"
+  /// The clock can be trusted again.
+  case clockTrusted = "orologio-affidabile"
+  /// Rows were sealed.
+  case sealed = "sigillo"
+  /// A seal got its time stamp.
+  case stamped = "marca-temporale"
+  /// A seal has no time stamp yet: an alarm.
+  case stampMissing = "marca-temporale-mancante"
+  /// A day was removed when its time was over.
+  case purged = "scarto"
+  /// Days were put under a hold.
+  case held = "vincolo"
+  /// A hold was lifted.
+  case holdLifted = "vincolo-rimosso"
+  /// A request for an extract came, or went on.
+  case extractRequest = "richiesta-estratto"
+  /// An extract was made for a holder or a judge.
+  case extractMade = "estratto"
 
   /// True for the rows that say what arrived at the incoming point.
   var isArrival: Bool {
     switch self {
     case .envelopeReceived, .notificationReceived, .takeChargeReceived, .virusDetectionReceived, .anomaly: true
+    default: false
+    }
+  }
+
+  /// True for the rows about the log itself, which belong to no message.
+  public var isAboutTheLog: Bool {
+    switch self {
+    case .logOpened, .logClosed, .indexUpdated, .clockAlarm, .clockTrusted, .sealed, .stamped, .stampMissing, .purged, .held, .holdLifted,
+      .extractRequest, .extractMade:
+      true
     default: false
     }
   }
@@ -112,6 +153,19 @@ public struct EventRecord: Sendable, Equatable {
     self.error = error
     self.detail = detail
     self.bytes = bytes
+  }
+}
+
+extension EventRecord {
+  /// A row about the log itself, which belongs to no message.
+  /// - Parameters:
+  ///   - kind: one of those that are about the log.
+  ///   - detail: what happened, in words.
+  ///   - provider: our own name.
+  public init(aboutTheLog kind: EventKind, _ detail: String, by provider: String, at instant: Instant) {
+    self.init(
+      pecID: "", instant: instant, kind: kind, sender: "", recipients: [], subject: nil, clientMessageID: nil, relatedIDs: [],
+      provider: provider, detail: detail, bytes: 0)
   }
 }
 
@@ -326,4 +380,23 @@ public enum LedgerChange: Sendable, Equatable {
   case progress(pecID: String, recipients: [String], to: RecipientEnd)
   /// The mailbox server took the entry for these recipients; a report is to come.
   case awaitProof(entry: String, recipients: [String])
+  /// A deadline begins to run for a transaction of this same commit, or an earlier one.
+  case watch(DeadlineWatch)
+  /// A deadline has come: its watch goes, and `next` takes its place. The commit is refused (`conflict`) when the watch is not there any
+  /// more, or when a recipient is not as far as `progress` says any more: the decision rests on that.
+  case deadlinePassed(DeadlineWatch, progress: [RecipientProgress], next: DeadlineWatch?)
+  /// Rows were sealed. Refused when it does not follow the last seal.
+  case seal(SealRecord)
+  /// A seal got its time stamp.
+  case stamp(seal: Int64, at: Int64, authority: String)
+  /// A request for an extract, new or moved on.
+  case request(LogRequestRecord)
+  /// Days that must not be purged.
+  case hold(LogHold)
+  /// The hold of that id is lifted.
+  case liftHold(id: String)
+  /// Rows from `first` to `last` go: their time is over. Refused when they are not sealed, or held, or not the oldest.
+  case purge(first: Int64, last: Int64)
+  /// How many mailboxes each domain had on a day, for the statistics; replaces what was said of that day.
+  case mailboxes(day: LegalDay, counts: [String: Int])
 }

@@ -13,9 +13,15 @@ public struct Arrival: Sendable {
   public var random: RandomBits
   /// The provider index at that instant.
   public var directory: ProviderDirectory
+  /// A request for an extract that this message of our own answers: it moves on when the message is accepted, in the same commit.
+  public var request: LogRequestRecord?
 
   /// A message that came in at this instant.
-  public init(submission: Submission, instant: Instant, sequence: UInt64, random: RandomBits, directory: ProviderDirectory) {
+  public init(
+    submission: Submission, instant: Instant, sequence: UInt64, random: RandomBits, directory: ProviderDirectory,
+    request: LogRequestRecord? = nil
+  ) {
+    self.request = request
     self.submission = submission
     self.instant = instant
     self.sequence = sequence
@@ -70,6 +76,8 @@ public struct SubmissionJourney: Sendable {
     var proofToken = ""
     /// What the scanner said, for the log.
     var note = ""
+    /// The request that the message answers.
+    var request: LogRequestRecord?
 
     var isAccepted: Bool { faults.isEmpty && threat == nil }
   }
@@ -166,6 +174,7 @@ public struct SubmissionJourney: Sendable {
     let envelope = point.composer.envelope(facts, original: submission.facts, boundarySeed: arrival.random.boundary(1))
     var work = Work(facts: facts, random: arrival.random, drafts: [receipt, envelope])
     work.hasEightBit = submission.facts.hasEightBit
+    work.request = arrival.request
     let own = facts.recipients.map(\.address).filter { point.routing.route(for: $0) == .mailbox }
     guard !own.isEmpty else { return work }
     // We are their provider too: the same steps, without a network between (RFC 6109 §3.4).
@@ -212,7 +221,14 @@ public struct SubmissionJourney: Sendable {
     if work.isAccepted {
       var accepted = event(.acceptance, 0)
       accepted.detail = work.note
-      let rows: [LedgerChange] = [.transaction(record), .event(accepted), .event(event(.envelopeMade, 1))]
+      var rows: [LedgerChange] = [.transaction(record), .event(accepted), .event(event(.envelopeMade, 1))]
+      let certified = record.recipients.filter { $0.recipientClass == .certified }
+      if !certified.isEmpty {
+        // Whom we take in charge in this same commit the first stage has nothing to say of.
+        let isTaken = certified.allSatisfy { point.routing.route(for: $0.address) == .mailbox }
+        rows.append(.watch(record.deadline(isTaken ? .second : .first, point.limits)))
+      }
+      if let request = work.request { rows += answered(request, by: record) }
       guard let reception = work.reception else { return rows }
       return rows + [
         .reception(reception), .event(event(.takeCharge, 2)),
@@ -223,6 +239,17 @@ public struct SubmissionJourney: Sendable {
     refused.error = (work.threat == nil ? CertificationError.other : .virus).rawValue
     refused.detail = work.threat?.note ?? work.faults.map { "\($0.code.rawValue): \($0.english)" }.joined(separator: "; ")
     return [.transaction(record), .event(refused)]
+  }
+
+  /// A request moves on with the message that says so to its sender.
+  private func answered(_ request: LogRequestRecord, by record: TransactionRecord) -> [LedgerChange] {
+    var request = request
+    request.answerID = record.pecID
+    request.changedAt = record.instant.unixSeconds
+    var row = EventRecord(
+      aboutTheLog: .extractRequest, "\(request.state.rawValue): \(request.asker) is told", by: point.provider.name, at: record.instant)
+    row.relatedIDs = [request.id, record.pecID]
+    return [.request(request), .event(row)]
   }
 
   /// The message cannot be vouched for and is not taken: its client keeps it. What the analyst needs is kept beside.

@@ -8,12 +8,20 @@ import Synchronization
 /// One process writes (the owner of the spool), from one thread at a time; any number read. Write-ahead log and `synchronous = FULL`:
 /// when `commit` returns, its rows are on disk.
 public final class Ledger: LedgerReading {
+  /// Rows that one `purge` may name.
+  public static let purgedRows: Int64 = 100_000
+  /// Transactions, and receptions, that one `purge` removes with them.
+  static let purgedMessages = 20_000
+
   /// The database file.
   public let path: String
   public var access: LedgerAccess { LedgerAccess(reader: pool, path: path) }
   private let pool: DatabasePool
   private let clock: @Sendable () -> Int64
+  private let writesLog: Bool
   private let failure = Mutex<LedgerError?>(nil)
+  /// Where the log ends, as the last commit left it; nil before the first.
+  private let tail = Mutex<LogTail?>(nil)
 
   /// Opens the ledger; makes it when there is none, and brings an older one up to date.
   ///
@@ -21,13 +29,15 @@ public final class Ledger: LedgerReading {
   ///   - path: the database file; its folder must be there. Beside it stand its `-wal` and `-shm`.
   ///   - checkingIntegrity: lets SQLite check the whole file first, which takes about a second for each gigabyte.
   ///   - busySeconds: how long to wait for another process that holds the ledger.
+  ///   - writesLog: false leaves out all rows of the certified log, to measure what they cost.
   ///   - clock: Unix seconds, for the time of change of recipients; nil for the system's.
   /// - Throws: `cannotOpen`, `notALedger`, `newerSchema`, `damaged`, `diskFull`, `busy`, `failed`.
   public init(
-    path: String, checkingIntegrity: Bool = false, busySeconds: Double = 5,
+    path: String, checkingIntegrity: Bool = false, busySeconds: Double = 5, writesLog: Bool = true,
     clock: (@Sendable () -> Int64)? = nil
   ) throws(LedgerError) {
     self.path = path
+    self.writesLog = writesLog
     self.clock = clock ?? { Int64(Date().timeIntervalSince1970) }
     do {
       try LedgerOpening.makeFile(path)
@@ -40,7 +50,7 @@ public final class Ledger: LedgerReading {
         try db.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
         try db.execute(sql: "PRAGMA journal_size_limit = 67108864")
       }
-      try LedgerSchema.migrator.migrate(pool)
+      try LedgerSchema.migrator(now: self.clock()).migrate(pool)
       try pool.writeWithoutTransaction { db in
         let synchronous = try Int.fetchOne(db, sql: "PRAGMA synchronous")
         guard synchronous == 2 else { throw LedgerError.failed(path: path, reason: "synchronous = FULL was not taken over") }
@@ -64,13 +74,22 @@ public final class Ledger: LedgerReading {
     if let failure = failure.withLock({ $0 }) { throw failure }
     if changes.isEmpty { return }
     do {
-      try pool.writeWithoutTransaction { db in
+      let known = tail.withLock { $0 }
+      let reached = try pool.writeWithoutTransaction { db in
+        var reached: LogTail?
         try db.inTransaction(.immediate) {
-          let commit = LedgerCommit(db: db, now: clock(), path: path)
-          for change in changes { try commit.apply(change) }
+          let commit = LedgerCommit(db: db, tail: try LogTail.current(db, known: known, path: path), now: clock(), path: path)
+          for change in changes {
+            if !writesLog, case .event = change { continue }
+            try commit.apply(change)
+          }
+          try commit.finish()
+          reached = commit.tail
           return .commit
         }
+        return reached
       }
+      tail.withLock { $0 = reached }
     } catch {
       let translated = LedgerError(error, path: path)
       if translated.isFinal { failure.withLock { $0 = $0 ?? translated } }
@@ -90,6 +109,7 @@ public final class Ledger: LedgerReading {
 
   /// Any statement; for tests.
   func execute(_ sql: String) throws(LedgerError) {
+    tail.withLock { $0 = nil }
     do { try pool.writeWithoutTransaction { try $0.execute(sql: sql) } } catch { throw LedgerError(error, path: path) }
   }
 

@@ -1,5 +1,7 @@
+internal import Evidence
 internal import Foundation
 internal import GRDB
+internal import Journey
 internal import Octets
 internal import PEC
 
@@ -65,14 +67,27 @@ enum LedgerColumns {
     let `class`: RecipientClass
   }
 
-  /// Reads what `json` wrote; nil for anything else.
+  /// Reads what `json` or the canonical form of a row wrote; nil for anything else, down to the last octet.
   static func recipients(_ json: String) -> [Recipient]? {
-    let stored = try? JSONDecoder().decode([StoredRecipient].self, from: Data(json.utf8))
-    return stored?.map { Recipient(address: $0.address, recipientClass: $0.class) }
+    if let canonical = try? CanonicalEvent.recipients(reading: Array(json.utf8)) { return canonical }
+    guard let stored = try? JSONDecoder().decode([StoredRecipient].self, from: Data(json.utf8)) else { return nil }
+    let recipients = stored.map { Recipient(address: $0.address, recipientClass: $0.class) }
+    return LedgerColumns.json(recipients).utf8.elementsEqual(json.utf8) ? recipients : nil
   }
 
-  /// Reads what `json` wrote; nil for anything else.
-  static func texts(_ json: String) -> [String]? { try? JSONDecoder().decode([String].self, from: Data(json.utf8)) }
+  /// Reads what `json` wrote; nil for anything else, down to the last octet.
+  static func texts(_ json: String) -> [String]? {
+    guard let texts = plainTexts(json.utf8) ?? (try? JSONDecoder().decode([String].self, from: Data(json.utf8))) else { return nil }
+    return LedgerColumns.json(texts).utf8.elementsEqual(json.utf8) ? texts : nil
+  }
+
+  /// Texts without escapes, taken apart at their quotes: almost all are such. Whether that was right shows when they are written again.
+  private static func plainTexts(_ json: String.UTF8View) -> [String]? {
+    if json.elementsEqual("[]".utf8) { return [] }
+    guard json.count >= 4, !json.contains(UInt8(ascii: "\\")) else { return nil }
+    let parts = json.split(separator: UInt8(ascii: "\""), omittingEmptySubsequences: false)
+    return stride(from: 1, to: parts.count - 1, by: 2).map { String(Substring(parts[$0])) }
+  }
 
   /// `segment:offset:length` for each range, with spaces between.
   static func text(_ ranges: [StoredRange]) -> String {
@@ -136,11 +151,7 @@ enum LedgerColumns {
   static func message(fingerprint: String, reception: String) -> String { fingerprint.isEmpty ? "@\(reception)" : fingerprint }
 
   /// Days of legal time since 1970-01-01.
-  static func day(_ instant: Instant) -> Int64 {
-    let (local, overflow) = instant.unixSeconds.addingReportingOverflow(Int64(instant.utcOffsetSeconds))
-    if overflow { return 0 }
-    return local >= 0 ? local / 86_400 : -((-(local + 1)) / 86_400) - 1
-  }
+  static func day(_ instant: Instant) -> Int64 { LegalDay(instant).number }
 }
 
 /// A row of a result, read without ever trapping on what the file holds.

@@ -9,22 +9,29 @@ internal import PEC
 /// It makes several hundred rows while senders wait for their 250, so each statement is looked up once for a commit, values go to it
 /// without a detour, and what the events of a message have in common is put into its column's form once.
 final class LedgerCommit {
-  private let db: Database
+  let db: Database
   /// Unix seconds, for what the change itself does not date.
-  private let now: Int64
-  private let path: String
+  let now: Int64
+  let path: String
   private var statements = [Statement?](repeating: nil, count: LedgerStatement.allCases.count)
-  private var lastRecipients: (recipients: [Recipient], column: String) = ([], "[]")
+  private var log: LogWriter
 
-  init(db: Database, now: Int64, path: String) {
+  init(db: Database, tail: LogTail, now: Int64, path: String) {
     self.db = db
     self.now = now
     self.path = path
+    log = LogWriter(after: tail)
   }
+
+  /// Where the log ends with what was applied.
+  var tail: LogTail { log.tail }
+
+  /// Stores what was gathered on the way. Nothing is applied afterwards.
+  func finish() throws { try log.finish(db) }
 
   func apply(_ change: LedgerChange) throws {
     switch change {
-    case .event(let event): try add(event)
+    case .event(let event): try log.add(event, by: try statement(.addEvent), db)
     case .transaction(let transaction): try add(transaction)
     case .enqueue(let entry): try add(entry)
     case .settle(let entry, let recipients, let end): try settle(entry, recipients, end)
@@ -36,21 +43,19 @@ final class LedgerCommit {
       for address in recipients { try move(.moveRecipient, to: end, [text(pecID), text(address)]) }
     case .awaitProof(let entry, let recipients):
       for address in recipients { try run(.awaitProof, [text(entry), text(address)]) }
+    case .watch(let watch): try add(watch)
+    case .deadlinePassed(let watch, let progress, let next): try pass(watch, progress, next)
+    case .seal(let seal): try add(seal)
+    case .stamp(let seal, let at, let authority): try stamp(seal, at, authority)
+    case .request(let request): try store(request)
+    case .hold(let hold): try add(hold)
+    case .liftHold(let id): try liftHold(id)
+    case .purge(let first, let last): try purge(first, last)
+    case .mailboxes(let day, let counts): try store(counts, on: day)
     }
   }
 
   // MARK: - Rows
-
-  private func add(_ event: EventRecord) throws {
-    try run(
-      .addEvent,
-      [
-        event.number, text(event.pecID), event.instant.unixSeconds, event.instant.utcOffsetSeconds,
-        LedgerColumns.day(event.instant), event.kind.rawValue, text(event.sender), column(event.recipients),
-        text(event.subject), text(event.clientMessageID), LedgerColumns.json(event.relatedIDs), text(event.provider),
-        text(event.recipient), text(event.error), text(event.detail), event.bytes,
-      ])
-  }
 
   private func add(_ transaction: TransactionRecord) throws {
     try run(
@@ -96,7 +101,7 @@ final class LedgerCommit {
         reception.original?.upperBound, text(reception.originalEncoding), facts.instant.unixSeconds,
         facts.instant.utcOffsetSeconds, text(facts.sender), text(facts.replyTo), facts.receiptType.rawValue, facts.bytes,
         facts.accepted, text(facts.clientMessageID), text(facts.subject), facts.rawSubject.map { Data($0) },
-        column(facts.recipients),
+        LogWriter.column(facts.recipients).text,
       ])
     let id = db.lastInsertedRowID
     let message = LedgerColumns.message(fingerprint: reception.fingerprint, reception: reception.id)
@@ -152,23 +157,17 @@ final class LedgerCommit {
 
   // MARK: - Values and statements
 
-  private func text(_ text: String) -> String { LedgerColumns.text(text) }
-  private func text(_ text: String?) -> String? { LedgerColumns.text(text) }
+  func text(_ text: String) -> String { LedgerColumns.text(text) }
+  func text(_ text: String?) -> String? { LedgerColumns.text(text) }
 
-  /// The column of an original's recipients, put into its form once for all the rows of a message.
-  private func column(_ recipients: [Recipient]) -> String {
-    if recipients != lastRecipients.recipients { lastRecipients = (recipients, LedgerColumns.json(recipients)) }
-    return lastRecipients.column
-  }
-
-  private func statement(_ which: LedgerStatement) throws -> Statement {
+  func statement(_ which: LedgerStatement) throws -> Statement {
     if let statement = statements[which.rawValue] { return statement }
     let prepared = try db.cachedStatement(sql: which.sql)
     statements[which.rawValue] = prepared
     return prepared
   }
 
-  private func run(_ which: LedgerStatement, _ values: StatementArguments) throws {
+  func run(_ which: LedgerStatement, _ values: StatementArguments) throws {
     try statement(which).execute(arguments: values)
   }
 }
@@ -179,18 +178,19 @@ extension MessageKind {
   fileprivate var decidesFates: Bool {
     switch self {
     case .envelope, .notification, .ordinary, .anomaly: true
-    case .acceptance, .nonAcceptance, .nonAcceptanceVirus, .nonDelivery, .takeCharge, .deliveryComplete, .deliveryBrief,
-      .deliveryConcise, .virusDetection, .virusNonDelivery, .deliveryReport:
+    case .acceptance, .nonAcceptance, .nonAcceptanceVirus, .nonDelivery, .timeoutFirst, .timeoutSecond, .takeCharge, .deliveryComplete,
+      .deliveryBrief, .deliveryConcise, .virusDetection, .virusNonDelivery, .deliveryReport:
       false
     }
   }
 }
 
 /// The statements of a commit.
-private enum LedgerStatement: Int, CaseIterable {
+enum LedgerStatement: Int, CaseIterable {
   case addEvent, addTransaction, addRecipient, addEntry, addEntryRecipient, addReception, addReceptionRecipient
   case findEntry, removeEntryRecipient, hasRecipients, removeEntry, postpone, awaitProof
   case findReception, moveRecipient, moveReceptionRecipient
+  case findTransaction, watch, unwatch, recipientStates
 
   /// How far a recipient is, as a number that only grows.
   private static let rank = "CASE state WHEN 'open' THEN 0 WHEN 'relayed' THEN 1 WHEN 'taken-in-charge' THEN 2 ELSE 3 END"
@@ -199,9 +199,9 @@ private enum LedgerStatement: Int, CaseIterable {
     switch self {
     case .addEvent:
       """
-      INSERT INTO events (number, pec_id, at, utc_offset, day, kind, sender, recipients, subject, client_message_id, related_ids,
-        provider, recipient, error, detail, bytes)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      INSERT INTO events (number, at, utc_offset, day, kind, pec_id, sender, provider, recipient, error, bytes, chain, client_message_id,
+        subject, related_ids, detail, recipients)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """
     case .addTransaction:
       """
@@ -242,6 +242,10 @@ private enum LedgerStatement: Int, CaseIterable {
       UPDATE recipients SET state = ?, changed_at = ?
       WHERE transaction_id = (SELECT id FROM transactions WHERE pec_id = ?) AND address = ? AND \(LedgerStatement.rank) < ?
       """
+    case .findTransaction: "SELECT id FROM transactions WHERE pec_id = ?"
+    case .watch: "INSERT INTO deadlines (due_at, transaction_id, stage) VALUES (?, ?, ?)"
+    case .unwatch: "DELETE FROM deadlines WHERE due_at = ? AND transaction_id = ? AND stage = ?"
+    case .recipientStates: "SELECT address, state FROM recipients WHERE transaction_id = ?"
     case .moveReceptionRecipient:
       """
       UPDATE reception_recipients SET state = ?, changed_at = ?

@@ -118,6 +118,13 @@ extension LedgerReading {
     }.first
   }
 
+  /// All entries that are about a message, in due order; reads the whole queue.
+  public func entries(pecID: String) throws(LedgerError) -> [QueueEntry] {
+    try access.all(
+      "SELECT \(LedgerRecords.entryColumns) FROM queue WHERE pec_id = ? ORDER BY due_at, id", [LedgerColumns.text(pecID)]
+    ) { row, db in try LedgerRecords.entry(row, db, path: access.path).entry }
+  }
+
   /// The entry whose delivery reports bear this token (RFC 3461 §4.4), the first if there are several; nil when no report is awaited
   /// under it.
   public func entry(proofToken: String) throws(LedgerError) -> QueueEntry? {
@@ -175,44 +182,6 @@ extension LedgerReading {
   private func transactions(_ condition: String, _ value: String) throws(LedgerError) -> [TransactionRecord] {
     try access.all("SELECT \(LedgerRecords.transactionColumns) FROM transactions WHERE \(condition) ORDER BY id", [value]) { row, db in
       try LedgerRecords.transaction(row, db, path: access.path)
-    }
-  }
-
-  // MARK: - Log
-
-  /// The last events, oldest first.
-  public func events(last count: Int) throws(LedgerError) -> [EventRecord] {
-    try events("1 ORDER BY number DESC LIMIT ?", [max(0, count)]).reversed()
-  }
-
-  /// Events with a number above `number`, in order, `limit` at the most.
-  public func events(after number: Int64, limit: Int = 1000) throws(LedgerError) -> [EventRecord] {
-    try events("number > ? ORDER BY number LIMIT ?", [number, max(0, limit)])
-  }
-
-  /// Events of a transaction, in order.
-  public func events(pecID: String) throws(LedgerError) -> [EventRecord] {
-    try events("pec_id = ? ORDER BY number", [LedgerColumns.text(pecID)])
-  }
-
-  /// Events of the messages that a client gave this Message-ID (with its angle brackets), in order.
-  public func events(clientMessageID: String) throws(LedgerError) -> [EventRecord] {
-    try events("client_message_id = ? ORDER BY number", [LedgerColumns.text(clientMessageID)])
-  }
-
-  /// Events of a sender's messages on the day of legal time that `instant` lies in (pec-rules 9.5), in order.
-  public func events(sender: String, onDayOf instant: Instant) throws(LedgerError) -> [EventRecord] {
-    try events("sender = ? COLLATE NOCASE AND day = ? ORDER BY number", [LedgerColumns.text(sender), LedgerColumns.day(instant)])
-  }
-
-  /// Number of the last event; 0 when there is none.
-  public func lastEventNumber() throws(LedgerError) -> Int64 {
-    try access.read { db in try Int64.fetchOne(db, sql: "SELECT max(number) FROM events") ?? 0 }
-  }
-
-  private func events(_ condition: String, _ arguments: StatementArguments) throws(LedgerError) -> [EventRecord] {
-    try access.all("SELECT \(LedgerRecords.eventColumns) FROM events WHERE \(condition)", arguments) { row, _ in
-      try LedgerRecords.event(row, path: access.path)
     }
   }
 }

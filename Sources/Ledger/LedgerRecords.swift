@@ -6,18 +6,25 @@ internal import PEC
 /// Rows as records, and the columns they are read from.
 enum LedgerRecords {
   static let eventColumns = """
-    number, pec_id, at, utc_offset, kind, sender, recipients, subject, client_message_id, related_ids, provider, recipient, error, detail, \
-    bytes
+    number, at, utc_offset, kind, pec_id, sender, provider, recipient, error, bytes, client_message_id, subject, related_ids, detail, \
+    recipients
     """
 
   static func event(_ row: Row, path: String) throws -> EventRecord {
     var row = StoredRow(row, of: "events", path: path)
+    let number = try row.next(Int64.self)
+    let instant = Instant(unixSeconds: try row.next(), utcOffsetSeconds: try row.next())
+    let kind = try row.next { EventKind(rawValue: $0) }
+    let (pecID, sender, provider): (String, String, String) = (try row.next(), try row.next(), try row.next())
+    let (recipient, error): (String?, String?) = (try row.optional(), try row.optional())
+    let bytes = try row.next(Int.self)
+    let (clientMessageID, subject): (String?, String?) = (try row.optional(), try row.optional())
+    let relatedIDs = try row.next { LedgerColumns.texts($0) }
+    let detail = try row.optional(String.self)
     return EventRecord(
-      number: try row.next(), pecID: try row.next(),
-      instant: Instant(unixSeconds: try row.next(), utcOffsetSeconds: try row.next()), kind: try row.next { EventKind(rawValue: $0) },
-      sender: try row.next(), recipients: try row.next { LedgerColumns.recipients($0) }, subject: try row.optional(),
-      clientMessageID: try row.optional(), relatedIDs: try row.next { LedgerColumns.texts($0) }, provider: try row.next(),
-      recipient: try row.optional(), error: try row.optional(), detail: try row.optional(), bytes: try row.next())
+      number: number, pecID: pecID, instant: instant, kind: kind, sender: sender,
+      recipients: try row.next { LedgerColumns.recipients($0) }, subject: subject, clientMessageID: clientMessageID,
+      relatedIDs: relatedIDs, provider: provider, recipient: recipient, error: error, detail: detail, bytes: bytes)
   }
 
   static let entryColumns = """

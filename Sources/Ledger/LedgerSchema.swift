@@ -3,11 +3,12 @@ internal import GRDB
 /// The ledger's tables. A version, once released, is never changed: what comes later is another migration, and they go forward only.
 enum LedgerSchema {
   /// The version this program writes: `PRAGMA user_version`, one for each migration.
-  static let version = 2
+  static let version = 3
   /// `PRAGMA application_id`: the letters "CERA".
   static let applicationID = 0x4345_5241
 
-  static var migrator: DatabaseMigrator {
+  /// - Parameter now: Unix seconds, for deadlines that a migration sets going.
+  static func migrator(now: Int64) -> DatabaseMigrator {
     var migrator = DatabaseMigrator()
     migrator.registerMigration("1: log, transactions, queue") { db in
       try db.execute(sql: "PRAGMA application_id = \(applicationID)")
@@ -22,6 +23,10 @@ enum LedgerSchema {
       try db.execute(sql: receptions)
       try db.execute(sql: "PRAGMA user_version = 2")
     }
+    migrator.registerMigration("3: chain, search terms, deadlines, seals") { db in
+      try LedgerSchema3.migrate(db, now: now)
+      try db.execute(sql: "PRAGMA user_version = 3")
+    }
     return migrator
   }
 
@@ -31,7 +36,7 @@ enum LedgerSchema {
     let found = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
     let tables = try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'grdb_%'") ?? 0
     guard application == applicationID || (application == 0 && tables == 0) else { throw LedgerError.notALedger(path: path) }
-    let isSuperseded = try migrator.hasBeenSuperseded(db)
+    let isSuperseded = try migrator(now: 0).hasBeenSuperseded(db)
     guard found <= version, !isSuperseded else { throw LedgerError.newerSchema(path: path, found: found, known: version) }
   }
 

@@ -6,6 +6,7 @@ public struct Limits: Sendable, Equatable {
   public var command = CommandLimits()
   public var message = MessageLimits()
   public var delivery = DeliveryLimits()
+  public var deadlines = DeadlineLimits()
   public var storage = StorageLimits()
   public var fetch = FetchLimits()
 

@@ -50,9 +50,9 @@ public enum QuarantineCommands {
   }
 
   /// The day that an option names.
-  static func day(_ text: String?, of option: String) throws -> LegalDay? {
+  static func day(_ text: String?, of option: String) throws -> QuarantineDay? {
     guard let text else { return nil }
-    guard let day = LegalDay(text) else {
+    guard let day = QuarantineDay(text) else {
       throw CommandFailure("\(option) must be a day in the form YYYY-MM-DD, as 2026-03-10", exitCode: CommandFailure.usage)
     }
     return day

@@ -41,7 +41,7 @@ struct QuarantineDesk {
 
   // MARK: list
 
-  func list(from: LegalDay?, to: LegalDay?, json: Bool, say: (String) -> Void) throws {
+  func list(from: QuarantineDay?, to: QuarantineDay?, json: Bool, say: (String) -> Void) throws {
     var count = 0
     var bytes = 0
     var damaged = 0
@@ -163,7 +163,7 @@ struct QuarantineDesk {
   // MARK: purge
 
   func purge(isConfirmed: Bool, json: Bool, say: (String) -> Void) throws {
-    guard let today = LegalDay(unixSeconds: now.unixSeconds, utcOffsetSeconds: now.utcOffsetSeconds) else {
+    guard let today = QuarantineDay(unixSeconds: now.unixSeconds, utcOffsetSeconds: now.utcOffsetSeconds) else {
       throw CommandFailure("the clock of this machine is wrong", exitCode: CommandFailure.software)
     }
     let plan = try checked { try quarantine.purge(before: today, isTrial: true) }

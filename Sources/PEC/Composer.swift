@@ -54,6 +54,22 @@ public struct Composer: Sendable {
     return notice(.nonDelivery, facts, details, seed: boundarySeed)
   }
 
+  /// Timeout notice (avviso di mancata consegna per superamento dei tempi massimi previsti) for one recipient, RFC 6109 §3.1.6. The
+  /// original is not attached.
+  /// - Parameters:
+  ///   - kind: one of the two, which differ in their text and in `errore-esteso` alone (pec-rules 8.2).
+  ///   - recipient: who has been silent, as RCPT gave it.
+  ///   - instant: when the time was over; the notice's own one time value.
+  public func timeout(
+    _ kind: MessageKind, _ facts: TransactionFacts, recipient: String, at instant: Instant, boundarySeed: UInt64
+  ) -> Draft {
+    precondition(kind.traits.type == .timeout, "\(kind) is no timeout notice")
+    // Whoever reads these by machine tells the second from the first by this status alone.
+    let (status, hours) = kind == .timeoutFirst ? ("4.4.1", "dodici") : ("5.4.1", "ventiquattro")
+    let sentence = "il messaggio non è stato consegnato nelle prime \(hours) ore dal suo invio"
+    return notice(kind, facts, Details(instant: instant, recipient: recipient, extended: (status, sentence)), seed: boundarySeed)
+  }
+
   /// Transport envelope (busta di trasporto) for all recipients of the original, RFC 6109 §3.1.5.
   /// - Parameter original: the facts of the accepted original; the draft's fragments point into its octets.
   public func envelope(_ facts: TransactionFacts, original: MessageFacts, boundarySeed: UInt64) -> Draft {

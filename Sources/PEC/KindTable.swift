@@ -38,6 +38,8 @@ extension MessageKind {
     case .nonAcceptanceVirus: KindTraits.nonAcceptanceVirus
     case .envelope: KindTraits.envelope
     case .nonDelivery: KindTraits.nonDelivery
+    case .timeoutFirst: KindTraits.timeoutFirst
+    case .timeoutSecond: KindTraits.timeoutSecond
     case .takeCharge: KindTraits.takeCharge
     case .deliveryComplete: KindTraits.deliveryComplete
     case .deliveryBrief: KindTraits.deliveryBrief
@@ -134,6 +136,43 @@ extension KindTraits {
       Identificativo messaggio: [id]
       """))
 
+  // RFC 6109 §3.1.6: the 12 hours. The wording of both is not confirmed beyond the sentences that users were shown (pec-rules 2.3).
+  static let timeoutFirst = timeout(
+    code: "t12",
+    """
+    non è stato consegnato nelle prime dodici ore dal suo invio. Non escludendo
+    che questo possa avvenire in seguito, si ritiene utile considerare che
+    l'invio potrebbe non andare a buon fine. Il sistema provvederà comunque ad
+    inviare un ulteriore avviso di mancata consegna se nelle prossime dodici ore
+    non vi sarà la conferma della ricezione da parte del destinatario.
+    """)
+
+  // RFC 6109 §3.1.6: the 24 hours
+  static let timeoutSecond = timeout(
+    code: "t24",
+    """
+    non è stato consegnato nelle ventiquattro ore successive al suo invio. Si ritiene
+    che la spedizione debba considerarsi non andata a buon fine.
+    """)
+
+  /// The two timeout notices: same header, same `tipo`. `errore` is not settled; a notice of an error that says "nessuno" would not be
+  /// one (pec-rules 2.4).
+  private static func timeout(code: String, _ sentences: String) -> KindTraits {
+    KindTraits(
+      subjectPrefix: "AVVISO DI MANCATA CONSEGNA PER SUP. TEMPO MASSIMO: ",
+      marks: [("X-Ricevuta", "preavviso-errore-consegna")],
+      type: .timeout, error: .other, identifierCode: code,
+      text: TextTemplate(
+        """
+        Avviso di mancata consegna
+        Il giorno [data] alle ore [ora] ([zona]) il messaggio
+        "[oggetto]" proveniente da "[mittente]"
+        e destinato all'utente "[destinatario]"
+        \(sentences)
+        Identificativo messaggio: [id]
+        """))
+  }
+
   // RFC 6109 §3.2.1
   static let takeCharge = KindTraits(
     subjectPrefix: "PRESA IN CARICO: ",
@@ -224,13 +263,12 @@ extension KindTraits {
       Il messaggio originale è incluso in allegato.
       """))
 
-  /// Prefixes that a received message's subject may begin with: those of the table, and of the notice that only others make so far
-  /// (RFC 6109 §3.1.6).
+  /// Prefixes that a received message's subject may begin with.
   static let subjectPrefixes: [String] =
     MessageKind.allCases.compactMap { kind in
       switch kind {
       case .notification, .ordinary, .deliveryReport: nil
       default: kind.traits.subjectPrefix
       }
-    } + ["AVVISO DI MANCATA CONSEGNA PER SUP. TEMPO MASSIMO: "]
+    }
 }

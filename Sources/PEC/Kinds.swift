@@ -12,6 +12,10 @@ public enum MessageKind: String, Sendable, CaseIterable, Codable {
   case envelope
   /// Non-delivery notice (avviso di mancata consegna).
   case nonDelivery
+  /// First timeout notice, after 12 hours (avviso di mancata consegna per superamento dei tempi massimi previsti).
+  case timeoutFirst
+  /// Second timeout notice, before 24 hours are over.
+  case timeoutSecond
   /// Take-charge receipt (ricevuta di presa in carico).
   case takeCharge
   /// Complete delivery receipt (ricevuta completa di avvenuta consegna).

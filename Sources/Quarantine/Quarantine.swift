@@ -20,10 +20,10 @@ public final class Quarantine: Sendable {
   public init(path: String) { self.path = path }
 
   /// The last day on which a message that arrived then must be there; nil for a time that no calendar has.
-  public static func keepUntil(_ record: QuarantineRecord) -> LegalDay? { day(record)?.adding(months: monthsToKeep) }
+  public static func keepUntil(_ record: QuarantineRecord) -> QuarantineDay? { day(record)?.adding(months: monthsToKeep) }
 
-  private static func day(_ record: QuarantineRecord) -> LegalDay? {
-    LegalDay(unixSeconds: record.instant.unixSeconds, utcOffsetSeconds: record.instant.utcOffsetSeconds)
+  private static func day(_ record: QuarantineRecord) -> QuarantineDay? {
+    QuarantineDay(unixSeconds: record.instant.unixSeconds, utcOffsetSeconds: record.instant.utcOffsetSeconds)
   }
 
   // MARK: Putting away
@@ -58,11 +58,11 @@ public final class Quarantine: Sendable {
   }
 
   /// The root, the year's, the month's and the day's folder.
-  private func makeFolders(_ day: LegalDay) throws(QuarantineError) -> [String] {
+  private func makeFolders(_ day: QuarantineDay) throws(QuarantineError) -> [String] {
     if try FileCalls.makeFolder(path) { try FileCalls.syncFolder("\(path)/..") }
     _ = try FileCalls.makeFolder("\(path)/\(EntryNames.staging)")
     var folders = [path]
-    for name in [LegalDay.padded(day.year, 4), LegalDay.padded(day.month, 2), LegalDay.padded(day.day, 2)] {
+    for name in [QuarantineDay.padded(day.year, 4), QuarantineDay.padded(day.month, 2), QuarantineDay.padded(day.day, 2)] {
       folders.append("\(folders[folders.count - 1])/\(name)")
       _ = try FileCalls.makeFolder(folders[folders.count - 1])
     }
@@ -99,7 +99,7 @@ public final class Quarantine: Sendable {
 
   /// All messages of these days, both included, oldest first, and whatever is damaged, without reading the messages.
   /// - Throws: `.system` when the folder is there and cannot be read.
-  public func all(from: LegalDay? = nil, to: LegalDay? = nil) throws(QuarantineError) -> QuarantineWalk {
+  public func all(from: QuarantineDay? = nil, to: QuarantineDay? = nil) throws(QuarantineError) -> QuarantineWalk {
     try QuarantineWalk(root: path, from: from, to: to)
   }
 
@@ -136,7 +136,7 @@ public final class Quarantine: Sendable {
   /// - Parameter isTrial: only says what would be removed.
   /// - Returns: what was removed, and what is damaged or could not be removed.
   public func purge(
-    before today: LegalDay, isTrial: Bool = false
+    before today: QuarantineDay, isTrial: Bool = false
   ) throws(QuarantineError) -> (removed: [QuarantineEntry], failed: [QuarantineItem]) {
     var removed: [QuarantineEntry] = []
     var failed: [QuarantineItem] = []
@@ -159,7 +159,7 @@ public final class Quarantine: Sendable {
 
   /// Removes one message whose time has passed before `today`.
   /// - Throws: `.mustBeKept` when it has not.
-  public func purge(_ entry: QuarantineEntry, before today: LegalDay) throws(QuarantineError) {
+  public func purge(_ entry: QuarantineEntry, before today: QuarantineDay) throws(QuarantineError) {
     guard let until = Quarantine.keepUntil(entry.record), until < today else {
       throw .mustBeKept(path: entry.path, until: entry.keepUntil)
     }

@@ -7,9 +7,9 @@ public struct QuarantineEntry: Sendable, Equatable {
   /// Its folder.
   public let path: String
   /// Day of its arrival, which is its folder's.
-  public let day: LegalDay
+  public let day: QuarantineDay
   /// The last day on which it must be there.
-  public let keepUntil: LegalDay
+  public let keepUntil: QuarantineDay
 
   /// The file with the message's octets as they came.
   public var messagePath: String { "\(path)/\(EntryNames.message)" }

@@ -13,7 +13,7 @@ public enum QuarantineError: Error, Sendable, Equatable, CustomStringConvertible
   /// What lies at `path` is not what was put there.
   case damaged(path: String, reason: String)
   /// The law's time has not passed: the last day on which it must be there.
-  case mustBeKept(path: String, until: LegalDay)
+  case mustBeKept(path: String, until: QuarantineDay)
 
   /// True when the system refused because of who asks.
   public var isNoPermission: Bool {

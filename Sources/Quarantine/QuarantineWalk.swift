@@ -14,7 +14,7 @@ public struct QuarantineWalk: Sequence, IteratorProtocol {
   /// Only entries in a folder of this name are met, and nothing else is looked at.
   private let only: String?
 
-  init(root: String, from: LegalDay?, to: LegalDay?, only: String? = nil) throws(QuarantineError) {
+  init(root: String, from: QuarantineDay?, to: QuarantineDay?, only: String? = nil) throws(QuarantineError) {
     self.from = from.map { [$0.year, $0.month, $0.day] } ?? [0, 0, 0]
     self.to = to.map { [$0.year, $0.month, $0.day] } ?? [9999, 12, 31]
     self.only = only
@@ -47,7 +47,7 @@ public struct QuarantineWalk: Sequence, IteratorProtocol {
     for name in names.reversed() {
       let path = "\(folder.path)/\(name)"
       if folder.numbers.isEmpty, name == EntryNames.staging || name == EntryNames.accessLog { continue }
-      guard name.utf8.count == (folder.numbers.isEmpty ? 4 : 2), let number = LegalDay.number(name.utf8),
+      guard name.utf8.count == (folder.numbers.isEmpty ? 4 : 2), let number = QuarantineDay.number(name.utf8),
         FileCalls.facts(path)?.isFolder == true
       else {
         if only == nil { ready.append(.damaged(path: path, reason: "nothing of this name belongs here")) }
@@ -70,7 +70,7 @@ public struct QuarantineWalk: Sequence, IteratorProtocol {
   /// What a folder of a day holds, judged without reading the message.
   static func item(_ path: String, _ numbers: [Int]) -> QuarantineItem {
     func damaged(_ reason: String) -> QuarantineItem { .damaged(path: path, reason: reason) }
-    guard let day = LegalDay(year: numbers[0], month: numbers[1], day: numbers[2]) else { return damaged("there is no such day") }
+    guard let day = QuarantineDay(year: numbers[0], month: numbers[1], day: numbers[2]) else { return damaged("there is no such day") }
     guard FileCalls.facts(path)?.isFolder == true else { return damaged("it is no folder") }
     do throws(QuarantineError) {
       let names = try FileCalls.names(in: path)
@@ -81,7 +81,7 @@ public struct QuarantineWalk: Sequence, IteratorProtocol {
       let file = "\(path)/\(EntryNames.record)"
       let record = try StoredRecord.decode(try FileCalls.read(file, limit: StoredRecord.maximumBytes).array, path: file)
       // Both ends of its time hang on the day: a record of another day would be found by no search, and purged too early.
-      guard let own = LegalDay(unixSeconds: record.instant.unixSeconds, utcOffsetSeconds: record.instant.utcOffsetSeconds), own == day,
+      guard let own = QuarantineDay(unixSeconds: record.instant.unixSeconds, utcOffsetSeconds: record.instant.utcOffsetSeconds), own == day,
         let keepUntil = day.adding(months: Quarantine.monthsToKeep)
       else { return damaged("its record is of another day") }
       guard path.hasSuffix("/" + EntryNames.folder(for: record.id)) else { return damaged("its record is of another message") }

@@ -17,7 +17,7 @@ struct StoredRecord: Codable {
   private struct Form: Decodable { var format: Int }
 
   /// The file's octets.
-  static func encode(_ record: QuarantineRecord, keepUntil: LegalDay) throws(QuarantineError) -> [UInt8] {
+  static func encode(_ record: QuarantineRecord, keepUntil: QuarantineDay) throws(QuarantineError) -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     let stored = StoredRecord(format: format, receivedAt: record.instant.rfc3339, keepUntil: "\(keepUntil)", record: record)

@@ -53,7 +53,12 @@ public final class Handoff<Item: Sendable>: @unchecked Sendable {
     unsafe lock = .allocate(capacity: 1)
     unsafe filled = .allocate(capacity: 1)
     unsafe pthread_mutex_init(lock, nil)
-    unsafe pthread_cond_init(filled, nil)
+    // Waits are counted by a clock that nobody sets.
+    var attributes = pthread_condattr_t()
+    unsafe pthread_condattr_init(&attributes)
+    unsafe pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    unsafe pthread_cond_init(filled, &attributes)
+    unsafe pthread_condattr_destroy(&attributes)
   }
 
   deinit {
@@ -96,7 +101,7 @@ public final class Handoff<Item: Sendable>: @unchecked Sendable {
     unsafe pthread_mutex_lock(lock)
     defer { unsafe pthread_mutex_unlock(lock) }
     var until = timespec()
-    unsafe clock_gettime(CLOCK_REALTIME, &until)
+    unsafe clock_gettime(CLOCK_MONOTONIC, &until)
     until.tv_sec += seconds
     while items.isEmpty, !closed {
       if unsafe pthread_cond_timedwait(filled, lock, &until) == ETIMEDOUT { return }

@@ -45,6 +45,12 @@ enum Fixtures {
     #expect(it.ordinaryMail == OrdinaryMailSettings(standard: .anomaly, forged: .refuse))
     #expect(it.trust == TrustSettings())
     #expect(it.scanner == nil)
+    #expect(it.certifiedLog == CertifiedLogSettings())
+    #expect(it.certifiedLog.retentionMonths == 30)
+    #expect(it.certifiedLog.extractAddress == nil)
+    #expect(it.certifiedLog.timeStamps.authorities.isEmpty)
+    #expect(it.clock == ClockSettings(limitMilliseconds: 1000, synchronization: .required))
+    #expect(it.limits.deadlines == DeadlineLimits())
     #expect(it.signer.certificate == "/etc/ceralacca/signer.pem")
     #expect(it.signer.threads >= 1)
     #expect(it.tls == nil)
@@ -98,6 +104,8 @@ enum Fixtures {
     limits.storage.segmentBytes = 16 * 1_048_576
     limits.storage.intakeMemoryBytes = 64 * 1_048_576
     limits.storage.minimumFreeBytes = 0
+    limits.deadlines.firstSeconds = 2
+    limits.deadlines.secondSeconds = 5
     #expect(it.limits == limits)
     var bounds = ScanLimits()
     bounds.scanSeconds = 60
@@ -114,6 +122,19 @@ enum Fixtures {
           database: "/var/lib/clamav", workers: 2, user: "ceralacca-scan", temporary: "/etc/ceralacca/scan",
           executable: "/usr/libexec/ceralacca-scanner", encrypted: .refuse, beyondLimits: .accept, infectedOrdinaryMail: .discard,
           whenDown: ScannerOutage(submission: .connection, incoming: .message), limits: bounds))
+    #expect(
+      it.certifiedLog
+        == CertifiedLogSettings(
+          retentionMonths: 36, marginDays: 0, sealEveryRows: 5000, sealDailyAt: TimeOfDay(hour: 23, minute: 59),
+          extractAddress: "Registro@pec.alfa.test",
+          timeStamps: TimeStampSettings(
+            authorities: [
+              TimeStampAuthoritySettings(
+                url: "https://tsa.example.org:8443/tsr?x=1", caFile: "/etc/ceralacca/tsa-ca.pem", user: "alfa",
+                passwordFile: "/etc/ceralacca/tsa.password", policy: "1.3.76.36.1.1.40"),
+              TimeStampAuthoritySettings(url: "HTTP://tsa.example.com", caFile: "/etc/ssl/tsa.pem", policy: "2.16"),
+            ], timeoutSeconds: 5, toleranceSeconds: 1, renewalDays: 30)))
+    #expect(it.clock == ClockSettings(limitMilliseconds: 500, synchronization: .warn))
     #expect(it.lanes == 3)
     #expect(it.log == LogSettings(format: .json, level: .debug))
   }

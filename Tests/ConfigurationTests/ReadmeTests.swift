@@ -26,6 +26,7 @@ import Testing
     let rows = Self.rows(try Self.readme())
     let usual = Limits()
     for key in LimitKey.all { #expect(rows[key.name] == key.text(in: usual), "\(key.name)") }
+    for key in LimitKey.ofDeadlines { #expect(rows["deadlines." + key.name] == key.text(in: usual), "\(key.name)") }
     let megabytes = Double(try #require(usual.message.maximumBytesTimesRecipients)) / Double(LimitKey.Unit.megabytes.rawValue)
     #expect(rows[LimitKey.sizeTimesRecipients] == LimitKey.text(megabytes))
   }
@@ -36,6 +37,23 @@ import Testing
       let value = ScanLimits()[keyPath: key.bound]
       #expect(rows["scanner." + key.name] == (key.unit == .octets ? Section.sizeText(value) : String(value)), "\(key.name)")
     }
+  }
+
+  @Test func everyKeyOfTheLogAndTheClockStandsThereWithItsDefault() throws {
+    let rows = Self.rows(try Self.readme())
+    let log = CertifiedLogSettings()
+    let stamps = log.timeStamps
+    let clock = ClockSettings()
+    let keys = [
+      ("certifiedLog.retentionMonths", String(log.retentionMonths)), ("certifiedLog.marginDays", String(log.marginDays)),
+      ("certifiedLog.sealEveryRows", String(log.sealEveryRows)), ("certifiedLog.sealDailyAt", "`\"\(log.sealDailyAt)\"`"),
+      ("certifiedLog.extractAddress", "none"), ("certifiedLog.timeStamps.authorities", "none"),
+      ("certifiedLog.timeStamps.timeoutSeconds", String(stamps.timeoutSeconds)),
+      ("certifiedLog.timeStamps.toleranceSeconds", String(stamps.toleranceSeconds)),
+      ("certifiedLog.timeStamps.renewalDays", String(stamps.renewalDays)),
+      ("clock.limitMilliseconds", String(clock.limitMilliseconds)), ("clock.synchronization", "`\(clock.synchronization.rawValue)`"),
+    ]
+    for (key, value) in keys { #expect(rows[key] == value, "\(key)") }
   }
 
   @Test func everyKeyStandsThere() throws {

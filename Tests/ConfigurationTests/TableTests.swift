@@ -45,7 +45,7 @@ import Testing
     Slip("hostname:", "hostName:", "1:1: key 'hostName': is not known; did you mean 'hostname'?"),
     Slip(
       "hostname:", "host:",
-      "1:1: key 'host': is not known; the keys here are hostname, provider, dataDirectory, index, signer, tls, users, mailboxes, listeners, routes, ordinaryMail, trust, scanner, limits, lanes and log\nf.yaml:1:1: key 'hostname': is missing; add it, for example 'hostname: mx.example.org'"
+      "1:1: key 'host': is not known; the keys here are hostname, provider, dataDirectory, index, signer, tls, users, mailboxes, listeners, routes, ordinaryMail, trust, scanner, certifiedLog, clock, limits, lanes and log\nf.yaml:1:1: key 'hostname': is missing; add it, for example 'hostname: mx.example.org'"
     ),
     // Provider.
     Slip("  name: Alfa PEC S.p.A.\n", "", "2:1: key 'provider.name': is missing; add it, for example 'name: Alfa PEC S.p.A.'"),
@@ -193,7 +193,7 @@ import Testing
     Slip(
       "routes:\n", "limits: 5\nroutes:\n",
       "14:9: key 'limits': is '5', but must be a group of keys; give it the keys "
-        + Section.list(LimitKey.all.map(\.name) + [LimitKey.sizeTimesRecipients])),
+        + Section.list(LimitKey.all.map(\.name) + [LimitKey.sizeTimesRecipients, LimitKey.deadlines])),
     Slip(
       "routes:\n", "limits: { formalMegabytes: 101 }\nroutes:\n",
       "14:11: key 'limits.formalMegabytes': is above limits.maximumMessageMegabytes; lower the one or raise the other"),

@@ -20,6 +20,7 @@ import Testing
     it.limits = Limits()
     it.limits.message.maximumBytes += 524_288
     it.limits.message.maximumBytesTimesRecipients = nil
+    it.limits.deadlines.firstSeconds = 2
     #expect(
       it.yaml(in: "/etc/ceralacca") == """
         hostname: mx.alfa.test
@@ -64,9 +65,24 @@ import Testing
           files: 1000
           databaseCheckSeconds: 5
           cachedVerdicts: 0
+        certifiedLog:
+          retentionMonths: 36
+          marginDays: 0
+          sealEveryRows: 5000
+          sealDailyAt: "23:59"
+          extractAddress: Registro@pec.alfa.test
+          timeStamps:
+            authorities:
+              - { url: "https://tsa.example.org:8443/tsr?x=1", caFile: tsa-ca.pem, user: alfa, passwordFile: tsa.password, policy: 1.3.76.36.1.1.40 }
+              - { url: "HTTP://tsa.example.com", caFile: /etc/ssl/tsa.pem, policy: "2.16" }
+            timeoutSeconds: 5
+            toleranceSeconds: 1
+            renewalDays: 30
+        clock: { limitMilliseconds: 500, synchronization: warn }
         limits:
           maximumMessageMegabytes: 100.5
           sizeTimesRecipientsMegabytes: none
+          deadlines: { firstSeconds: 2 }
         lanes: 3
         log: { format: json, level: debug }
 
@@ -90,6 +106,8 @@ import Testing
       it.limits[keyPath: key.bound] = min(most, max(least, it.limits[keyPath: key.bound] + (index % 2 == 0 ? 1 : -1) * (index % 7)))
     }
     it.limits.message.maximumBytesTimesRecipients = 31 * 1_048_576 + 3
+    it.limits.deadlines.firstSeconds = 43_199
+    it.limits.deadlines.secondSeconds = 86_399
     var scanner = ScannerConfiguration(database: "/db")
     for (index, key) in ScanKey.all.enumerated() {
       let value = scanner.limits[keyPath: key.bound] + index + 1
@@ -136,10 +154,11 @@ import Testing
     #expect(Set(LimitKey.all.map(\.name)).count == LimitKey.all.count)
     #expect(Set(LimitKey.all.map { $0.bound as WritableKeyPath<Limits, Int> }).count == LimitKey.all.count)
     let usual = Limits()
-    for key in LimitKey.all {
+    for key in LimitKey.all + LimitKey.ofDeadlines {
       let value = Double(usual[keyPath: key.bound]) / Double(key.unit.rawValue)
       #expect(key.range.contains(value), "the default of \(key.name) is out of its range")
     }
+    #expect(Mirror(reflecting: DeadlineLimits()).children.count == LimitKey.ofDeadlines.count)
     #expect(Set(ScanKey.all.map(\.name)).count == ScanKey.all.count)
     #expect(Set(ScanKey.all.map { $0.bound as WritableKeyPath<ScanLimits, Int> }).count == ScanKey.all.count)
     #expect(ScanKey.all.allSatisfy { $0.range.contains(ScanLimits()[keyPath: $0.bound]) })

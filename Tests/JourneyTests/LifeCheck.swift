@@ -64,6 +64,48 @@ struct LifeCheck {
     #expect(receipts == 1, "seed \(seed): \(id) has \(receipts) receipts")
     guard transaction.accepted else { return checkRefusal(transaction, of: index) }
     for recipient in transaction.recipients { check(recipient, transaction, of: index) }
+    checkDeadlines(transaction, of: index)
+  }
+
+  /// The table of `pec-rules` 8.1, against what the ledger knew in the moment in which each deadline passed.
+  private func checkDeadlines(_ transaction: TransactionRecord, of index: Int) {
+    let disk = life.providers[index].disk
+    let certified = transaction.recipients.filter { $0.recipientClass == .certified }.map(\.address)
+    let passed = disk.passed.filter { $0.watch.pecID == transaction.pecID }
+    let stages = passed.map(\.watch.stage)
+    #expect(disk.watches[transaction.pecID] == nil)
+    let areAllOwn = certified.allSatisfy { life.providers[index].points.routing.route(for: $0) == .mailbox }
+    let wereDone = passed.first.map { $0.watch.stage == .first && certified.allSatisfy($0.progress.keys.contains) } ?? false
+    switch stages {
+    case []: #expect(certified.isEmpty, "seed \(seed): \(transaction.pecID) was never watched")
+    case [.first]: #expect(wereDone && certified.allSatisfy { passed[0].progress[$0]?.isFinal == true }, "seed \(seed): cut short")
+    case [.second]: #expect(areAllOwn, "seed \(seed): nobody looked after 12 hours")
+    case [.first, .second]: break
+    default: Issue.record("seed \(seed): \(transaction.pecID) passed \(stages)")
+    }
+    for recipient in transaction.recipients {
+      let address = recipient.address
+      for (stage, kind, status, earliest) in [
+        (DeadlineStage.first, EventKind.timeoutFirst, "4.4.1 - ", 43_200), (.second, .timeoutSecond, "5.4.1 - ", 79_200),
+      ] as [(DeadlineStage, EventKind, String, Int64)] {
+        let moment = passed.first { $0.watch.stage == stage }
+        let isSilent: Bool =
+          switch moment?.progress[address] {
+          case nil, .relayed: moment != nil
+          case .takenInCharge: stage == .second
+          case .delivered, .failed: false
+          }
+        let expected = isSilent && recipient.recipientClass == .certified ? 1 : 0
+        let rows = disk.events.filter { $0.pecID == transaction.pecID && $0.kind == kind && $0.recipient == address }
+        #expect(rows.count == expected, "seed \(seed): \(transaction.pecID) \(address): \(rows.count) rows of \(kind.rawValue)")
+        #expect(rows.allSatisfy { $0.instant.unixSeconds >= transaction.instant.unixSeconds + earliest }, "seed \(seed): too early")
+        let notices = count(index, transaction.sender, transaction) { nature, data in
+          nature == .notification(.timeout) && data.delivery == address && data.extendedError?.hasPrefix(status) == true
+            && rows.map(\.instant) == [data.instant]
+        }
+        #expect(notices == expected, "seed \(seed): \(transaction.pecID) \(address): \(notices) notices with \(status)")
+      }
+    }
   }
 
   /// The client's message of a transaction: its number stands in the subject.

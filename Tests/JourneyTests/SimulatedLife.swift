@@ -15,12 +15,13 @@ struct SimulatedLife {
     case submission(Int)
     case delivery(Int, String)
     case incoming(Int, Int)
+    case deadline(Int, String)
 
     /// Which provider's memory it lives in.
     func provider(_ clients: [Client]) -> Int {
       switch self {
       case .submission(let client): clients[client].provider
-      case .delivery(let provider, _), .incoming(let provider, _): provider
+      case .delivery(let provider, _), .incoming(let provider, _), .deadline(let provider, _): provider
       }
     }
   }
@@ -72,14 +73,28 @@ struct SimulatedLife {
   private(set) var world = SimulatedPeer()
   private(set) var clients: [Client]
   private(set) var crashes = 0
+  /// While the clock is in it the two providers do not reach each other.
+  private let outage: Range<Int64>
+  /// While the clock is in it no mailbox takes an envelope.
+  private let fullMailboxes: Range<Int64>
+  /// Crashes, failures and steps of the clock that still come to deadlines at work.
+  private var lateTrouble: Int
   private var steps: [Step] = []
   private var transfers: [Int: Transfer] = [:]
   private var reports: [Report] = []
   private var nextTransfer = 0
+  private var isFair = false
 
-  init(seed: UInt64, points: [ProviderPoints], directory: ProviderDirectory, clients: [Client], impossible: Set<String>) {
+  init(
+    seed: UInt64, points: [ProviderPoints], directory: ProviderDirectory, clients: [Client], impossible: Set<String>,
+    outageSeconds: Range<Int64> = 0..<0,
+    fullSeconds: Range<Int64> = 0..<0, lateTrouble: Int = 0
+  ) {
     self.directory = directory
     self.clients = clients
+    outage = clock + outageSeconds.lowerBound..<clock + outageSeconds.upperBound
+    fullMailboxes = clock + fullSeconds.lowerBound..<clock + fullSeconds.upperBound
+    self.lateTrouble = lateTrouble
     providers = points.map(SimulatedProvider.init)
     dice = Dice(seed: seed)
     world.impossible = impossible
@@ -94,20 +109,63 @@ struct SimulatedLife {
   /// Returns false when that does not happen within a generous number of steps.
   mutating func run(trouble: Int) -> Bool {
     for turn in 0..<40_000 {
-      let isFair = turn > trouble
+      isFair = turn > trouble
       if !isFair, dice.chance(3) { crash(dice.below(providers.count)) }
       for index in clients.indices where !clients[index].isWaiting && clients[index].answered.isEmpty && dice.chance(20) { submit(index) }
       if !reports.isEmpty, dice.chance(30) { report() }
+      if !isFair, dice.chance(2) { stepClock() }
       if steps.isEmpty {
-        clock += Int64(dice.below(isFair ? 3600 : 60)) + 1
+        pass(isFair: isFair)
         wake()
-        let isQuiet = steps.isEmpty && reports.isEmpty && providers.allSatisfy(\.known.isEmpty)
+        let isQuiet =
+          steps.isEmpty && reports.isEmpty && providers.allSatisfy { $0.known.isEmpty && $0.disk.watches.isEmpty }
         if isQuiet, clients.allSatisfy({ !$0.answered.isEmpty }) { return true }
         continue
       }
       perform(steps.remove(at: dice.below(steps.count)), isFair: isFair)
     }
     return false
+  }
+
+  /// Time passes: little while anything can happen by itself, then to the next moment that something waits for.
+  private mutating func pass(isFair: Bool) {
+    clock += Int64(dice.below(60)) + 1
+    guard isFair, reports.isEmpty, clients.allSatisfy({ !$0.answered.isEmpty }) else { return }
+    let moments = providers.flatMap { provider in
+      provider.known.values.map(\.entry.dueAt) + provider.disk.watches.values.map(\.dueAt)
+    }
+    if let next = moments.min(), next > clock { clock = next + Int64(dice.below(300)) }
+  }
+
+  /// The clock is set: back by up to an hour, or forward by little, since a clock that goes far ahead is not believed.
+  private mutating func stepClock() { clock += dice.chance(70) ? -Int64(dice.below(3600)) : Int64(dice.below(120)) }
+
+  private enum Trouble {
+    case none
+    /// The step fails.
+    case fails
+    /// The process is gone, and the step with it.
+    case dies
+  }
+
+  /// Trouble for a deadline at work, until there was enough of it.
+  private mutating func trouble(for step: Step) -> Trouble {
+    let owner: Owner
+    switch step {
+    case .sign(let who, _), .write(let who, _), .sync(let who, _), .commit(let who, _): owner = who
+    case .scan, .attempt, .hear: return .none
+    }
+    guard case .deadline(let provider, _) = owner, lateTrouble > 0, dice.chance(40) else { return .none }
+    lateTrouble -= 1
+    switch dice.below(3) {
+    case 0:
+      crash(provider)
+      return .dies
+    case 1:
+      stepClock()
+      return .none
+    default: return .fails
+    }
   }
 
   /// A process dies: its memory is gone, and so is what was not synced. Then it starts again. Who spoke to it hears nothing.
@@ -127,10 +185,16 @@ struct SimulatedLife {
 
   private mutating func wake() {
     for index in providers.indices {
-      for (id, delivery) in providers[index].known.sorted(by: { $0.key < $1.key })
-      where delivery.entry.dueAt <= clock && providers[index].deliveries[id] == nil {
+      let isDue = providers[index].known.filter { $0.value.entry.dueAt <= clock && providers[index].deliveries[$0.key] == nil }
+      for (id, delivery) in isDue.sorted(by: { $0.key < $1.key }) {
         providers[index].deliveries[id] = DeliveryJourney(delivery.entry, of: delivery.matter, at: providers[index].points)
         steps.append(.attempt(index, id))
+      }
+      for due in providers[index].disk.due(at: clock) where providers[index].deadlines[due.watch.pecID] == nil {
+        var journey = DeadlineJourney(at: providers[index].points)
+        let effects = journey.handle(.due(due, at: instant(), random: random()))
+        providers[index].deadlines[due.watch.pecID] = journey
+        take(effects, .deadline(index, due.watch.pecID))
       }
     }
   }
@@ -176,13 +240,14 @@ struct SimulatedLife {
       clients[index].isWaiting = false
       if verdict.code == 250, let id = verdict.text.split(separator: " ").last { clients[index].answered.append(String(id)) }
     case .incoming(let provider, let key): answer(key, at: provider, verdict)
-    case .delivery: preconditionFailure("nobody waits for a delivery's answer")
+    case .delivery, .deadline: preconditionFailure("nobody waits for its answer")
     }
   }
 
   private mutating func finish(_ owner: Owner) {
     switch owner {
     case .submission: break
+    case .deadline(let provider, let id): providers[provider].deadlines[id] = nil
     case .incoming(let provider, let key):
       providers[provider].incoming[key] = nil
       providers[provider].claims[key] = nil
@@ -196,7 +261,7 @@ struct SimulatedLife {
   /// The sending provider hears what became of its transfer, unless it died meanwhile, or the answer got lost.
   private mutating func answer(_ key: Int, at provider: Int, _ verdict: Verdict?) {
     guard let transfer = transfers.removeValue(forKey: key) else { return }
-    let isLost = verdict == nil || dice.chance(5)
+    let isLost = verdict == nil || (!isFair && dice.chance(5))
     let fates = transfer.entry.recipients.map { recipient -> RecipientFate in
       guard let verdict, !isLost else { return RecipientFate(recipient: recipient, outcome: .later("connection reset")) }
       switch verdict.code {
@@ -210,40 +275,81 @@ struct SimulatedLife {
     steps.append(.hear(transfer.from, transfer.entry.id, fates))
   }
 
-  private mutating func tell(
-    _ owner: Owner, submission: SubmissionJourney.Event, delivery: DeliveryJourney.Event, incoming: IncomingJourney.Event
-  ) {
+  /// What any of the machines is told of what it asked for.
+  private enum Answer {
+    case signed([[UInt8]])
+    case signingFailed
+    case committed
+    case commitFailed
+  }
+
+  private mutating func tell(_ owner: Owner, _ answer: Answer) {
+    let why = "simulated"
     switch owner {
     case .submission(let index):
       let at = clients[index].provider
       guard var journey = providers[at].submissions[index] else { return }
-      let effects = journey.handle(submission)
+      let effects =
+        switch answer {
+        case .signed(let signatures): journey.handle(.signed(signatures))
+        case .signingFailed: journey.handle(.signingFailed(why))
+        case .committed: journey.handle(.committed)
+        case .commitFailed: journey.handle(.commitFailed(why))
+        }
       providers[at].submissions[index] = journey
       take(effects, owner)
     case .delivery(let at, let id):
-      guard var journey = providers[at].deliveries[id] else { return }
-      let effects = journey.handle(delivery)
-      providers[at].deliveries[id] = journey
-      take(effects, owner)
+      switch answer {
+      case .signed(let signatures): tell(at, id, .signed(signatures))
+      case .signingFailed: tell(at, id, .signingFailed(why))
+      case .committed: tell(at, id, .committed)
+      case .commitFailed: tell(at, id, .commitFailed(why))
+      }
     case .incoming(let at, let key):
       guard var journey = providers[at].incoming[key] else { return }
-      let effects = journey.handle(incoming)
+      let effects =
+        switch answer {
+        case .signed(let signatures): journey.handle(.signed(signatures))
+        case .signingFailed: journey.handle(.signingFailed(why))
+        case .committed: journey.handle(.committed)
+        case .commitFailed: journey.handle(.commitFailed(why))
+        }
       providers[at].incoming[key] = journey
       take(effects, owner)
+    case .deadline(let at, let id):
+      guard var journey = providers[at].deadlines[id] else { return }
+      let effects =
+        switch answer {
+        case .signed(let signatures): journey.handle(.signed(signatures))
+        case .signingFailed: journey.handle(.signingFailed(why))
+        case .committed: journey.handle(.committed)
+        case .commitFailed: journey.handle(.commitFailed(why))
+        }
+      providers[at].deadlines[id] = journey
+      take(effects, owner)
     }
+  }
+
+  private mutating func tell(_ provider: Int, _ id: String, _ event: DeliveryJourney.Event) {
+    guard var journey = providers[provider].deliveries[id] else { return }
+    let effects = journey.handle(event)
+    providers[provider].deliveries[id] = journey
+    take(effects, .delivery(provider, id))
   }
 
   // MARK: Steps
 
   private mutating func perform(_ step: Step, isFair: Bool) {
+    var fails = !isFair && dice.chance(3)
+    switch trouble(for: step) {
+    case .none: break
+    case .fails: fails = true
+    case .dies: return
+    }
     switch step {
     case .sign(let owner, let drafts):
-      if !isFair, dice.chance(3) {
-        return tell(
-          owner, submission: .signingFailed("simulated"), delivery: .signingFailed("simulated"), incoming: .signingFailed("simulated"))
-      }
-      let signatures = drafts.map { _ in [UInt8](repeating: 0x30, count: 16) }
-      tell(owner, submission: .signed(signatures), delivery: .signed(signatures), incoming: .signed(signatures))
+      if fails { return tell(owner, .signingFailed) }
+      tell(owner, .signed(drafts.map { _ in [UInt8](repeating: 0x30, count: 16) }))
     case .scan(let client):
       let at = clients[client].provider
       guard var journey = providers[at].submissions[client] else { return }
@@ -251,17 +357,13 @@ struct SimulatedLife {
       providers[at].submissions[client] = journey
       take(effects, .submission(client))
     case .write(let owner, let plan):
-      if !isFair, dice.chance(3) {
-        return tell(
-          owner, submission: .commitFailed("simulated"), delivery: .commitFailed("simulated"), incoming: .commitFailed("simulated"))
-      }
+      if fails { return tell(owner, .commitFailed) }
       steps.append(.sync(owner, providers[owner.provider(clients)].write(plan, original: original(of: owner))))
     case .sync(let owner, let written):
       providers[owner.provider(clients)].sync()
       steps.append(.commit(owner, written))
     case .commit(let owner, let written):
-      providers[owner.provider(clients)].commit(written)
-      tell(owner, submission: .committed, delivery: .committed, incoming: .committed)
+      tell(owner, providers[owner.provider(clients)].commit(written) ? .committed : .commitFailed)
     case .attempt(let provider, let id): attempt(provider, id, isFair: isFair)
     case .hear(let provider, let id, let fates): attempted(provider, id, fates, isReport: false)
     }
@@ -273,15 +375,12 @@ struct SimulatedLife {
     case .submission(let index): clients[index].message
     case .incoming(_, let key): transfers[key]?.octets ?? []
     case .delivery(let provider, let id): providers[provider].known[id].map { providers[provider].disk.octets(of: $0.entry) } ?? []
+    case .deadline: []
     }
   }
 
   private mutating func attempted(_ provider: Int, _ id: String, _ fates: [RecipientFate], isReport: Bool) {
-    let never = "never"
-    tell(
-      .delivery(provider, id), submission: .commitFailed(never),
-      delivery: .attempted(DeliveryJourney.Attempt(fates, at: instant(), random: random(), isReport: isReport)),
-      incoming: .commitFailed(never))
+    tell(provider, id, .attempted(DeliveryJourney.Attempt(fates, at: instant(), random: random(), isReport: isReport)))
   }
 
   private mutating func attempt(_ provider: Int, _ id: String, isFair: Bool) {
@@ -305,7 +404,8 @@ struct SimulatedLife {
       if recipient.hasPrefix("nessuno@") {
         return RecipientFate(recipient: recipient, outcome: .failed(.noMailbox, text: "no such mailbox"))
       }
-      if !isFair, dice.chance(10) { return RecipientFate(recipient: recipient, outcome: .later("452 4.2.2 full")) }
+      let isFull = fullMailboxes.contains(clock) && entry.kind == .envelope
+      if isFull || (!isFair && dice.chance(10)) { return RecipientFate(recipient: recipient, outcome: .later("452 4.2.2 full")) }
       providers[provider].store(entry, recipient, isIdempotent: !isReported)
       if isReported { reports.append(Report(provider: provider, entry: entry.id, recipient: recipient)) }
       return RecipientFate(recipient: recipient, outcome: .delivered("stored"))
@@ -340,7 +440,7 @@ struct SimulatedLife {
   static func virus(_ provider: Int) -> [UInt8] { Array("virus for \(provider)".utf8) }
 
   private mutating func transfer(_ entry: QueueEntry, from: Int, to: Int, isFair: Bool) {
-    if !isFair, dice.chance(20) {
+    if outage.contains(clock) || (!isFair && dice.chance(20)) {
       return steps.append(.hear(from, entry.id, entry.recipients.map { RecipientFate(recipient: $0, outcome: .later("451 busy")) }))
     }
     nextTransfer += 1

@@ -18,6 +18,7 @@ struct SimulatedProvider {
   var submissions: [Int: SubmissionJourney] = [:]
   var deliveries: [String: DeliveryJourney] = [:]
   var incoming: [Int: IncomingJourney] = [:]
+  var deadlines: [String: DeadlineJourney] = [:]
   /// What is being taken at this moment, so that no two copies both count as the first.
   var claims: [Int: String] = [:]
   var known: [String: (entry: QueueEntry, matter: Matter)] = [:]
@@ -29,6 +30,7 @@ struct SimulatedProvider {
     submissions = [:]
     deliveries = [:]
     incoming = [:]
+    deadlines = [:]
     claims = [:]
     disk.crash()
     known = [:]
@@ -50,9 +52,12 @@ struct SimulatedProvider {
 
   mutating func write(_ plan: CommitPlan, original: [UInt8]) -> SimulatedDisk.Written { disk.write(plan, original: original) }
   mutating func sync() { disk.sync() }
-  mutating func commit(_ written: SimulatedDisk.Written) {
-    disk.commit(written.changes)
+
+  /// False when the ledger refused it.
+  mutating func commit(_ written: SimulatedDisk.Written) -> Bool {
+    guard disk.commit(written.changes) else { return false }
     for delivery in written.deliveries { known[delivery.entry.id] = (delivery.entry, delivery.matter) }
+    return true
   }
 
   mutating func store(_ entry: QueueEntry, _ recipient: String, isIdempotent: Bool) {

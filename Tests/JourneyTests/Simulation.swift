@@ -34,6 +34,10 @@ struct SimulatedDisk {
   private(set) var receptions: [String: ReceptionRecord] = [:]
   /// How far recipients of our own transactions have come, by "PEC id recipient".
   private(set) var progress: [String: RecipientEnd] = [:]
+  /// Deadlines that run, by PEC id.
+  private(set) var watches: [String: DeadlineWatch] = [:]
+  /// Deadlines that have passed, with how far every recipient was in that very moment, by address.
+  private(set) var passed: [(watch: DeadlineWatch, progress: [String: RecipientEnd])] = []
 
   /// Originals in quarantine, by the records' ids: durable at once.
   private(set) var quarantine: [String: (record: QuarantineRecord, octets: [UInt8])] = [:]
@@ -75,40 +79,85 @@ struct SimulatedDisk {
     pendingBlobs = [:]
   }
 
-  /// One transaction of the ledger: all of it, or (never called) none.
-  mutating func commit(_ changes: [LedgerChange]) {
-    for change in changes {
-      switch change {
-      case .event(let event): events.append(event)
-      case .transaction(let record): transactions[record.pecID] = record
-      case .enqueue(let entry):
-        // A row never names octets that are not durable.
-        precondition(entry.content.allSatisfy { durableBlobs[Int($0.segment)] != nil }, "a row names octets that were not synced")
-        queue[entry.id] = entry
-      case .settle(let id, let recipients, _):
-        queue[id]?.recipients.removeAll { recipients.contains($0) }
-        queue[id]?.awaiting.removeAll { recipients.contains($0) }
-        if let left = queue[id], left.recipients.isEmpty, left.awaiting.isEmpty { queue[id] = nil }
-      case .awaitProof(let id, let recipients):
-        queue[id]?.recipients.removeAll { recipients.contains($0) }
-        queue[id]?.awaiting += recipients
-      case .reception(let record, _):
-        let isTaken = receptions.values.contains { known in
-          !record.fingerprint.isEmpty && known.fingerprint == record.fingerprint
-            && !Set(known.recipients).isDisjoint(with: record.recipients)
-        }
-        precondition(!isTaken, "the same message was taken twice for a recipient")
-        receptions[record.id] = record
-      case .progress(let pecID, let recipients, let end):
-        for recipient in recipients where transactions[pecID] != nil {
-          let key = "\(pecID) \(recipient)"
-          if progress[key]?.isFinal != true { progress[key] = end }
-        }
-      case .postpone(let id, let dueAt, let attempts, let lastError):
-        queue[id]?.dueAt = dueAt
-        queue[id]?.attempts = attempts
-        queue[id]?.lastError = lastError
+  /// Deadlines that have come, as the ledger would tell of them.
+  func due(at clock: Int64) -> [DueDeadline] {
+    watches.values.filter { $0.dueAt <= clock }.sorted { ($0.dueAt, $0.pecID) < ($1.dueAt, $1.pecID) }.map { watch in
+      guard let transaction = transactions[watch.pecID] else { preconditionFailure("a deadline without its transaction") }
+      return DueDeadline(
+        watch: watch, transaction: transaction,
+        progress: transaction.recipients.map {
+          RecipientProgress(recipient: $0, end: progress["\(watch.pecID) \($0.address)"])
+        })
+    }
+  }
+
+  /// True when nothing contradicts what a decision rests on.
+  private func stands(_ change: LedgerChange) -> Bool {
+    guard case .deadlinePassed(let watch, let states, _) = change else { return true }
+    return watches[watch.pecID] == watch && states.allSatisfy { progress["\(watch.pecID) \($0.recipient.address)"] == $0.end }
+  }
+
+  /// How far a recipient is; it never goes back.
+  private mutating func move(_ pecID: String, _ recipient: String, to end: RecipientEnd) {
+    guard transactions[pecID]?.recipients.contains(where: { $0.address == recipient }) == true else { return }
+    func rank(_ end: RecipientEnd?) -> Int {
+      switch end {
+      case nil: 0
+      case .relayed: 1
+      case .takenInCharge: 2
+      case .delivered, .failed: 3
       }
+    }
+    let key = "\(pecID) \(recipient)"
+    if rank(end) > rank(progress[key]) { progress[key] = end }
+  }
+
+  /// One transaction of the ledger: all of it, or none (false: a conflict).
+  mutating func commit(_ changes: [LedgerChange]) -> Bool {
+    guard changes.allSatisfy(stands) else { return false }
+    for change in changes { apply(change) }
+    return true
+  }
+
+  private mutating func apply(_ change: LedgerChange) {
+    switch change {
+    case .event(let event): events.append(event)
+    case .transaction(let record): transactions[record.pecID] = record
+    case .enqueue(let entry):
+      // A row never names octets that are not durable.
+      precondition(entry.content.allSatisfy { durableBlobs[Int($0.segment)] != nil }, "a row names octets that were not synced")
+      queue[entry.id] = entry
+    case .settle(let id, let recipients, let end):
+      if let entry = queue[id], entry.kind == .envelope, entry.reception == nil {
+        for recipient in recipients { move(entry.pecID, recipient, to: end) }
+      }
+      queue[id]?.recipients.removeAll { recipients.contains($0) }
+      queue[id]?.awaiting.removeAll { recipients.contains($0) }
+      if let left = queue[id], left.recipients.isEmpty, left.awaiting.isEmpty { queue[id] = nil }
+    case .awaitProof(let id, let recipients):
+      queue[id]?.recipients.removeAll { recipients.contains($0) }
+      queue[id]?.awaiting += recipients
+    case .reception(let record, _):
+      let isTaken = receptions.values.contains { known in
+        !record.fingerprint.isEmpty && known.fingerprint == record.fingerprint
+          && !Set(known.recipients).isDisjoint(with: record.recipients)
+      }
+      precondition(!isTaken, "the same message was taken twice for a recipient")
+      receptions[record.id] = record
+    case .progress(let pecID, let recipients, let end):
+      for recipient in recipients { move(pecID, recipient, to: end) }
+    case .postpone(let id, let dueAt, let attempts, let lastError):
+      queue[id]?.dueAt = dueAt
+      queue[id]?.attempts = attempts
+      queue[id]?.lastError = lastError
+    case .watch(let watch):
+      precondition(watches[watch.pecID] == nil && transactions[watch.pecID] != nil, "a watch over nothing, or a second one")
+      watches[watch.pecID] = watch
+    case .deadlinePassed(let watch, _, let next):
+      let all = (transactions[watch.pecID]?.recipients ?? []).map { ($0.address, progress["\(watch.pecID) \($0.address)"]) }
+      passed.append((watch, Dictionary(uniqueKeysWithValues: all).compactMapValues { $0 }))
+      watches[watch.pecID] = next
+    case .seal, .stamp, .request, .hold, .liftHold, .purge, .mailboxes: break
     }
   }
 

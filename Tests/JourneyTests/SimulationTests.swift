@@ -55,18 +55,32 @@ import Testing
   /// `CERALACCA_SEEDS` sets how many lives are lived; 1,000 otherwise.
   static var seeds: Int { unsafe getenv("CERALACCA_SEEDS").flatMap { unsafe Int(String(cString: $0)) } ?? 1000 }
 
+  /// A time in which nothing goes, often none, often one that ends near a deadline or at its latest.
+  private static func silence(_ dice: inout Dice, atMostSeconds most: Int) -> Range<Int64> {
+    let lengths = [0, 0, dice.below(3600), 43_200 - 1800 + dice.below(3600), dice.below(most), most - dice.below(600)]
+    let start = Int64(dice.below(200))
+    return start..<start + Int64(lengths[dice.below(lengths.count)])
+  }
+
   @Test func everyLifeKeepsItsPromises() {
     var crashes = 0
+    var rows: [EventKind: Int] = [:]
     for seed in 1...UInt64(Self.seeds) {
       var dice = Dice(seed: seed &* 7919)
       let clients = (0..<2 + dice.below(4)).map { Self.client($0, &dice) }
+      let provesByReport = dice.chance(30)
       var life = SimulatedLife(
-        seed: seed, points: [Self.point, Self.points("beta", provesByReport: dice.chance(30))], directory: Self.directory,
-        clients: clients, impossible: ["nessuno@posta.test"])
+        seed: seed, points: [Self.point, Self.points("beta", provesByReport: provesByReport)], directory: Self.directory,
+        clients: clients, impossible: ["nessuno@posta.test"], outageSeconds: Self.silence(&dice, atMostSeconds: 79_200),
+        fullSeconds: Self.silence(&dice, atMostSeconds: provesByReport ? 79_200 : 85_900), lateTrouble: dice.below(8))
       let ended = life.run(trouble: 60 + dice.below(600))
       #expect(ended, "seed \(seed): the life did not come to rest")
       if ended { LifeCheck(life, seed: seed).check() }
       crashes += life.crashes
+      for event in life.providers.flatMap(\.disk.events) { rows[event.kind, default: 0] += 1 }
+    }
+    for kind in [EventKind.timeoutFirst, .timeoutSecond] {
+      #expect(rows[kind, default: 0] > Self.seeds / 10, "too few silences to prove anything: \(rows[kind, default: 0]) of \(kind.rawValue)")
     }
     #expect(crashes > Self.seeds, "the lives were too peaceful to prove anything: \(crashes) crashes")
   }

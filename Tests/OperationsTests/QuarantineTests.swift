@@ -85,7 +85,7 @@ private final class Bench {
     bench.said = []
     try bench.keep("a")
     try bench.keep("b", at: 86_400)
-    try bench.desk().list(from: nil, to: LegalDay("2026-03-10"), json: false, say: bench.say)
+    try bench.desk().list(from: nil, to: QuarantineDay("2026-03-10"), json: false, say: bench.say)
     #expect(bench.said.count == 3)
     #expect(bench.said[0].hasPrefix("WHEN"))
     for word in [

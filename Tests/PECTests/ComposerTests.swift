@@ -79,6 +79,26 @@ import Testing
     try check(draft, "non-delivery.eml")
   }
 
+  @Test(
+    arguments: [
+      (.timeoutFirst, 43_200, "timeout-first.eml", "4.4.1", "dodici"),
+      (.timeoutSecond, 85_500, "timeout-second.eml", "5.4.1", "ventiquattro"),
+    ] as [(MessageKind, Int64, String, String, String)])
+  func timeouts(kind: MessageKind, seconds: Int64, file: String, status: String, hours: String) throws {
+    let instant = Instant(unixSeconds: exampleInstant.unixSeconds + seconds, utcOffsetSeconds: 3600)
+    let draft = composer.timeout(
+      kind, submit(wire(exampleText)).facts, recipient: "archivio@pec.gamma.example", at: instant, boundarySeed: Self.seed)
+    #expect(draft.kind == kind && draft.recipients == ["anna.rossi@pec.alfa.example"])
+    #expect(draft.sender == "posta-certificata@gestore-alfa.example" && draft.originalRange == nil)
+    let (read, data, _) = try reread(assemble(draft))
+    #expect(read.nature == .notification(.timeout) && read.contradictions(with: data) == [] && read.originalPart == nil)
+    #expect(data.type == .timeout && data.error == .other && data.delivery == "archivio@pec.gamma.example" && data.receptions == [])
+    #expect(data.instant == instant && data.pecID == exampleID && data.receiptType == nil)
+    #expect(
+      data.extendedError == "\(status) - Alfa PEC S.p.A. - il messaggio non è stato consegnato nelle prime \(hours) ore dal suo invio")
+    try check(draft, file)
+  }
+
   // MARK: Properties
 
   /// Reads a message that was made, as somebody else would.
@@ -101,6 +121,7 @@ import Testing
       composer.acceptance(facts, boundarySeed: 1), composer.envelope(facts, original: submission.facts, boundarySeed: 1),
       composer.nonAcceptance(facts, faults: [], boundarySeed: 1),
       composer.nonDelivery(facts, recipient: addresses[0], at: exampleInstant, failure: .noMailbox, boundarySeed: 1),
+      composer.timeout(.timeoutFirst, facts, recipient: addresses[0], at: exampleInstant, boundarySeed: 1),
     ] {
       let message = assemble(draft, original: original)
       let (read, data, _) = try reread(message)
@@ -123,6 +144,7 @@ import Testing
     for draft in [
       composer.acceptance(facts, boundarySeed: 7), composer.envelope(facts, original: submission.facts, boundarySeed: 7),
       composer.nonDelivery(facts, recipient: "a@b", at: exampleInstant, failure: .noDomain, boundarySeed: 7),
+      composer.timeout(.timeoutSecond, facts, recipient: "a@b", at: exampleInstant, boundarySeed: 7),
     ] {
       let (_, data, _) = try reread(assemble(draft, original: original))
       #expect(data.subject?.filter { $0 == "€" }.count == 800)

@@ -53,7 +53,7 @@ import Testing
   /// What is composed, with one of the three delivery receipts: a recipient has one of them.
   private static let kinds: [MessageKind] = [
     .acceptance, .nonAcceptance, .nonAcceptanceVirus, .envelope, .nonDelivery, .takeCharge, .deliveryComplete, .virusDetection,
-    .virusNonDelivery, .anomaly,
+    .virusNonDelivery, .timeoutFirst, .timeoutSecond, .anomaly,
   ]
 
   @Test func oneDeliveryReceiptForEachRecipient() {

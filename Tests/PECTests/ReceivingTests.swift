@@ -235,6 +235,8 @@ let receptionID = "beta1.20260310081502.000007.abcdefghijklm@gestore-beta.exampl
       composer.virusNonDelivery(stored.facts, reception: receptionID, recipient: "x@y", threat: "<&>", at: instant(4), boundarySeed: 1),
       composer.nonDelivery(
         stored.facts, reception: receptionID, recipient: "x@y", at: instant(4), failure: .expired(hours: 24), boundarySeed: 1),
+      composer.timeout(.timeoutFirst, stored.facts, recipient: "<&>@y", at: instant(4), boundarySeed: 1),
+      composer.timeout(.timeoutSecond, stored.facts, recipient: "x@y", at: instant(4), boundarySeed: 1),
     ]
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")

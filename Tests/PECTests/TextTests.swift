@@ -99,6 +99,34 @@ import Testing
         """)
   }
 
+  @Test func timeouts() {
+    #expect(
+      render(.timeoutFirst, values) == """
+        Avviso di mancata consegna
+        Il giorno 10/03/2026 alle ore 09:15:00 (+0100) il messaggio
+        "Domanda di iscrizione" proveniente da "anna.rossi@pec.alfa.example"
+        e destinato all'utente "archivio@pec.gamma.example"
+        non è stato consegnato nelle prime dodici ore dal suo invio. Non escludendo
+        che questo possa avvenire in seguito, si ritiene utile considerare che
+        l'invio potrebbe non andare a buon fine. Il sistema provvederà comunque ad
+        inviare un ulteriore avviso di mancata consegna se nelle prossime dodici ore
+        non vi sarà la conferma della ricezione da parte del destinatario.
+        Identificativo messaggio: alfa1.20260310091500.000042@gestore-alfa.example
+
+        """)
+    #expect(
+      render(.timeoutSecond, values) == """
+        Avviso di mancata consegna
+        Il giorno 10/03/2026 alle ore 09:15:00 (+0100) il messaggio
+        "Domanda di iscrizione" proveniente da "anna.rossi@pec.alfa.example"
+        e destinato all'utente "archivio@pec.gamma.example"
+        non è stato consegnato nelle ventiquattro ore successive al suo invio. Si ritiene
+        che la spedizione debba considerarsi non andata a buon fine.
+        Identificativo messaggio: alfa1.20260310091500.000042@gestore-alfa.example
+
+        """)
+  }
+
   @Test func takeCharge() {
     #expect(
       render(.takeCharge, values) == """

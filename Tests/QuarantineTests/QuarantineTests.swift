@@ -43,7 +43,7 @@ final class Store: Sendable {
 
   /// Entries by identifier, and what is damaged by the reason.
   func all(from: String? = nil, to: String? = nil) throws -> [String] {
-    let walk = try quarantine.all(from: from.flatMap { LegalDay($0) }, to: to.flatMap { LegalDay($0) })
+    let walk = try quarantine.all(from: from.flatMap { QuarantineDay($0) }, to: to.flatMap { QuarantineDay($0) })
     return walk.map { item in
       switch item {
       case .entry(let entry): entry.record.id
@@ -95,7 +95,7 @@ private func record(
     #expect(found.record == record())
     #expect(found.path == "\(quarantine.path)/\(entry)")
     #expect(found.messagePath == "\(quarantine.path)/\(entry)/message.eml")
-    #expect(found.keepUntil == LegalDay("2028-09-10"))
+    #expect(found.keepUntil == QuarantineDay("2028-09-10"))
     #expect(try quarantine.content(of: found).array == Array(text.utf8))
     #expect(try quarantine.recordFile(of: found).array == store.content("\(entry)/record.json"))
     #expect(try Array(quarantine.all()) == [.entry(found)])
@@ -226,10 +226,10 @@ private func record(
       try quarantine.keep(record(id, at: tenthOfMarch + Int64(day) * 86_400), content: [Chunk(text)])
     }
     // 10 March 2026 and 30 months: kept through 10 September 2028.
-    let trial = try quarantine.purge(before: #require(LegalDay("2028-09-10")), isTrial: true)
+    let trial = try quarantine.purge(before: #require(QuarantineDay("2028-09-10")), isTrial: true)
     #expect(trial.removed.map(\.record.id) == ["older", "old"])
     #expect(try store.all().count == 4)
-    let early = try quarantine.purge(before: #require(LegalDay("2028-09-10")))
+    let early = try quarantine.purge(before: #require(QuarantineDay("2028-09-10")))
     #expect(early.removed.map(\.record.id) == ["older", "old"])
     #expect(early.failed.isEmpty)
     #expect(try store.all() == ["last", "young"])
@@ -238,11 +238,11 @@ private func record(
 
     let last = try #require(try quarantine.find("last"))
     #expect(throws: QuarantineError.mustBeKept(path: last.path, until: last.keepUntil)) {
-      try quarantine.purge(last, before: #require(LegalDay("2028-09-10")))
+      try quarantine.purge(last, before: #require(QuarantineDay("2028-09-10")))
     }
     #expect(try store.all() == ["last", "young"])
-    #expect(try quarantine.purge(before: #require(LegalDay("2028-09-11"))).removed.map(\.record.id) == ["last"])
-    #expect(try quarantine.purge(before: #require(LegalDay("9999-12-31"))).removed.map(\.record.id) == ["young"])
+    #expect(try quarantine.purge(before: #require(QuarantineDay("2028-09-11"))).removed.map(\.record.id) == ["last"])
+    #expect(try quarantine.purge(before: #require(QuarantineDay("9999-12-31"))).removed.map(\.record.id) == ["young"])
     #expect(store.paths == ["tmp"])
   }
 
@@ -253,7 +253,7 @@ private func record(
       try quarantine.keep(record("m\(number)", at: first + Int64(number) * 86_400, offset: 7200), content: [Chunk(text)])
     }
     func expired(_ day: String) throws -> [String] {
-      try quarantine.purge(before: #require(LegalDay(day)), isTrial: true).removed.map(\.record.id)
+      try quarantine.purge(before: #require(QuarantineDay(day)), isTrial: true).removed.map(\.record.id)
     }
     // 29, 30 and 31 August end with February 2029; 1 and 2 September with those of March.
     #expect(try expired("2029-02-28") == [])
@@ -295,7 +295,7 @@ private func record(
     #expect { try quarantine.find("size") } throws: { if case .damaged = $0 as? QuarantineError { true } else { false } }
     #expect(try quarantine.find("fine") != nil)
 
-    let result = try quarantine.purge(before: #require(LegalDay("2040-01-01")))
+    let result = try quarantine.purge(before: #require(QuarantineDay("2040-01-01")))
     #expect(result.removed.map(\.record.id) == ["fine"])
     #expect(result.failed.count == expected.count - 1)
     #expect(try store.all() == expected.filter { $0 != "fine" })
@@ -326,20 +326,20 @@ private func record(
   }
 }
 
-@Suite struct LegalDayTests {
+@Suite struct QuarantineDayTests {
   @Test(arguments: [
     ("2026-03-10", "2028-09-10"), ("2026-08-31", "2029-02-28"), ("2025-08-31", "2028-02-29"), ("2024-02-29", "2026-08-29"),
     ("2026-07-01", "2029-01-01"), ("2026-12-31", "2029-06-30"), ("2026-06-30", "2028-12-30"),
   ])
   func thirtyMonths(from: String, until: String) {
-    #expect(LegalDay(from)?.adding(months: 30)?.description == until)
+    #expect(QuarantineDay(from)?.adding(months: 30)?.description == until)
   }
 
   @Test(arguments: [
     "2026-02-29", "2026-13-01", "2026-00-01", "2026-01-00", "2026-01-32", "0000-01-01", "2026-1-1", "26-01-01", "2026/01/01", "2026-01-011",
     "", "2026-01-0x", "+026-01-01", "1900-02-29",
   ])
-  func nonsense(text: String) { #expect(LegalDay(text) == nil) }
+  func nonsense(text: String) { #expect(QuarantineDay(text) == nil) }
 
   @Test func everyDayOfFourCenturiesHasItsNumber() {
     let calendar = { () -> Calendar in
@@ -349,22 +349,22 @@ private func record(
     }()
     for number in stride(from: 0, to: 146_097 + 400, by: 97) {
       let parts = calendar.dateComponents([.year, .month, .day], from: Date(timeIntervalSince1970: Double(number) * 86_400))
-      let expected = LegalDay(year: parts.year ?? 0, month: parts.month ?? 0, day: parts.day ?? 0)
+      let expected = QuarantineDay(year: parts.year ?? 0, month: parts.month ?? 0, day: parts.day ?? 0)
       #expect(expected != nil)
       for seconds in [0, 86_399] {
-        #expect(LegalDay(unixSeconds: Int64(number * 86_400 + seconds), utcOffsetSeconds: 0) == expected)
+        #expect(QuarantineDay(unixSeconds: Int64(number * 86_400 + seconds), utcOffsetSeconds: 0) == expected)
       }
     }
   }
 
   @Test func momentsBelongToTheirLegalDay() {
-    #expect(LegalDay(unixSeconds: 1_774_996_200, utcOffsetSeconds: 7200)?.description == "2026-04-01")
-    #expect(LegalDay(unixSeconds: 1_774_996_200, utcOffsetSeconds: 0)?.description == "2026-03-31")
-    #expect(LegalDay(unixSeconds: 0, utcOffsetSeconds: -1) == nil)
-    #expect(LegalDay(unixSeconds: 0, utcOffsetSeconds: 3600)?.description == "1970-01-01")
-    #expect(LegalDay(unixSeconds: .max, utcOffsetSeconds: .max) == nil)
-    #expect(LegalDay("9998-01-01")?.adding(months: 30) == nil)
-    #expect(LegalDay("9998-01-01")?.adding(months: .max) == nil)
-    #expect(LegalDay("0001-01-01")?.adding(months: -1) == nil)
+    #expect(QuarantineDay(unixSeconds: 1_774_996_200, utcOffsetSeconds: 7200)?.description == "2026-04-01")
+    #expect(QuarantineDay(unixSeconds: 1_774_996_200, utcOffsetSeconds: 0)?.description == "2026-03-31")
+    #expect(QuarantineDay(unixSeconds: 0, utcOffsetSeconds: -1) == nil)
+    #expect(QuarantineDay(unixSeconds: 0, utcOffsetSeconds: 3600)?.description == "1970-01-01")
+    #expect(QuarantineDay(unixSeconds: .max, utcOffsetSeconds: .max) == nil)
+    #expect(QuarantineDay("9998-01-01")?.adding(months: 30) == nil)
+    #expect(QuarantineDay("9998-01-01")?.adding(months: .max) == nil)
+    #expect(QuarantineDay("0001-01-01")?.adding(months: -1) == nil)
   }
 }

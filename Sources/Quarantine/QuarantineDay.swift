@@ -1,6 +1,6 @@
 /// A day of legal time (RFC 6109 §4.2), in the Gregorian calendar. Folders of the quarantine are days, and what must be kept is counted
 /// in them.
-public struct LegalDay: Sendable, Hashable, Comparable, CustomStringConvertible {
+public struct QuarantineDay: Sendable, Hashable, Comparable, CustomStringConvertible {
   /// 1 to 9999.
   public let year: Int
   /// 1 to 12.
@@ -10,7 +10,7 @@ public struct LegalDay: Sendable, Hashable, Comparable, CustomStringConvertible 
 
   /// A day by its numbers; nil when the calendar has none.
   public init?(year: Int, month: Int, day: Int) {
-    guard (1...9999).contains(year), (1...12).contains(month), day >= 1, day <= LegalDay.length(year, month) else { return nil }
+    guard (1...9999).contains(year), (1...12).contains(month), day >= 1, day <= QuarantineDay.length(year, month) else { return nil }
     self.year = year
     self.month = month
     self.day = day
@@ -20,7 +20,8 @@ public struct LegalDay: Sendable, Hashable, Comparable, CustomStringConvertible 
   public init?(_ text: String) {
     let digits = Array(text.utf8)
     guard digits.count == 10, digits[4] == UInt8(ascii: "-"), digits[7] == UInt8(ascii: "-"),
-      let year = LegalDay.number(digits[0..<4]), let month = LegalDay.number(digits[5..<7]), let day = LegalDay.number(digits[8..<10])
+      let year = QuarantineDay.number(digits[0..<4]), let month = QuarantineDay.number(digits[5..<7]),
+      let day = QuarantineDay.number(digits[8..<10])
     else { return nil }
     self.init(year: year, month: month, day: day)
   }
@@ -35,13 +36,13 @@ public struct LegalDay: Sendable, Hashable, Comparable, CustomStringConvertible 
     guard days >= 0 else { return nil }
     var year = 1970 + days / 146_097 * 400
     days %= 146_097
-    while days >= LegalDay.length(year) {
-      days -= LegalDay.length(year)
+    while days >= QuarantineDay.length(year) {
+      days -= QuarantineDay.length(year)
       year += 1
     }
     var month = 1
-    while days >= LegalDay.length(year, month) {
-      days -= LegalDay.length(year, month)
+    while days >= QuarantineDay.length(year, month) {
+      days -= QuarantineDay.length(year, month)
       month += 1
     }
     self.init(year: year, month: month, day: days + 1)
@@ -49,17 +50,17 @@ public struct LegalDay: Sendable, Hashable, Comparable, CustomStringConvertible 
 
   /// The day on which a term of months ends: the one of the same number, or the last of the month where it has none (Italian civil code,
   /// art. 2963). Nil after the year 9999.
-  public func adding(months: Int) -> LegalDay? {
+  public func adding(months: Int) -> QuarantineDay? {
     let (sum, isOver) = (year * 12 + month - 1).addingReportingOverflow(months)
     guard !isOver, sum >= 12, sum < 120_000 else { return nil }
-    return LegalDay(year: sum / 12, month: sum % 12 + 1, day: min(day, LegalDay.length(sum / 12, sum % 12 + 1)))
+    return QuarantineDay(year: sum / 12, month: sum % 12 + 1, day: min(day, QuarantineDay.length(sum / 12, sum % 12 + 1)))
   }
 
   /// `YYYY-MM-DD`.
-  public var description: String { "\(LegalDay.padded(year, 4))-\(LegalDay.padded(month, 2))-\(LegalDay.padded(day, 2))" }
+  public var description: String { "\(QuarantineDay.padded(year, 4))-\(QuarantineDay.padded(month, 2))-\(QuarantineDay.padded(day, 2))" }
 
   /// Earlier or later.
-  public static func < (one: LegalDay, other: LegalDay) -> Bool {
+  public static func < (one: QuarantineDay, other: QuarantineDay) -> Bool {
     (one.year, one.month, one.day) < (other.year, other.month, other.day)
   }
 
