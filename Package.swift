@@ -69,6 +69,7 @@ let package = Package(
     // Floor 2, pure: a message's life.
     room("Journey", ["Octets", "Limits", "MIMEStream", "PEC", "Reception", "ScanWire"]),
     room("Evidence", ["Octets", "Digests", "PEC", "Journey"]),
+    room("Extracts", ["Octets", "Digests", "PEC", "Journey", "Evidence"]),
 
     // Floor 3, IO: one fenced resource each.
     room("EventLoop", ["CLibuv", "Octets"]),
@@ -145,6 +146,7 @@ let package = Package(
     tests("SealedArchiveTests", ["SealedArchive", "Octets"]),
     tests("DigestsTests", ["Digests"]),
     tests("EvidenceTests", ["Evidence", "Journey", "PEC", "Digests", "Octets"]),
+    tests("ExtractsTests", ["Extracts", "Evidence", "Journey", "PEC", "Digests", "Octets"]),
     tests("ClockWatchTests", ["ClockWatch"]),
     tests("TimeStampingTests", ["TimeStamping", "Octets"]),
     tests("PagePrintingTests", ["PagePrinting"]),
