@@ -70,6 +70,7 @@ let package = Package(
     room("Journey", ["Octets", "Limits", "MIMEStream", "PEC", "Reception", "ScanWire"]),
     room("Evidence", ["Octets", "Digests", "PEC", "Journey"]),
     room("Extracts", ["Octets", "Digests", "PEC", "Journey", "Evidence"]),
+    room("LogRequests", ["Octets", "Limits", "MIMEStream", "PEC", "Journey"]),
 
     // Floor 3, IO: one fenced resource each.
     room("EventLoop", ["CLibuv", "Octets"]),
@@ -147,6 +148,7 @@ let package = Package(
     tests("DigestsTests", ["Digests"]),
     tests("EvidenceTests", ["Evidence", "Journey", "PEC", "Digests", "Octets"]),
     tests("ExtractsTests", ["Extracts", "Evidence", "Journey", "PEC", "Digests", "Octets"]),
+    tests("LogRequestsTests", ["LogRequests", "Journey", "PEC", "MIMEStream", "Limits", "Octets"]),
     tests("ClockWatchTests", ["ClockWatch"]),
     tests("TimeStampingTests", ["TimeStamping", "Octets"]),
     tests("PagePrintingTests", ["PagePrinting"]),
