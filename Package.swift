@@ -95,6 +95,12 @@ let package = Package(
 
     // Floor 4: the wiring.
     room(
+      "Sealing",
+      [
+        "Octets", "Digests", "PEC", "Journey", "Evidence", "Extracts", "Ledger", "Signing", "TimeStamping", "WebFetch", "PagePrinting",
+        "SealedArchive", "Configuration",
+      ]),
+    room(
       "Gateway",
       [
         "Octets", "Limits", "Threading", "MIMEStream", "SMTPWire", "PEC", "Reception", "Journey", "EventLoop", "TLSPipe",
@@ -152,6 +158,13 @@ let package = Package(
     tests("ClockWatchTests", ["ClockWatch"]),
     tests("TimeStampingTests", ["TimeStamping", "Octets"]),
     tests("PagePrintingTests", ["PagePrinting"]),
+    tests(
+      "SealingTests",
+      [
+        "Sealing", "Ledger", "Evidence", "Extracts", "Journey", "PEC", "Signing", "TimeStamping", "Configuration", "Digests", "Octets",
+        "Limits",
+      ]
+    ),
     tests("EventLoopTests", ["EventLoop", "Octets"]),
     tests("TLSPipeTests", ["TLSPipe", "Octets"]),
     tests("SigningTests", ["Signing", "Octets"]),

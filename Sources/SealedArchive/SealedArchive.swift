@@ -60,7 +60,7 @@ public enum SealedArchive {
     return groups.joined(separator: "-")
   }
 
-  private static func write(_ octets: [UInt8], to descriptor: Int32, path: String) throws(SealedArchiveError) {
+  static func write(_ octets: [UInt8], to descriptor: Int32, path: String) throws(SealedArchiveError) {
     var from = 0
     while from < octets.count {
       let count = unsafe octets.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress! + from, octets.count - from) }
@@ -73,12 +73,15 @@ public enum SealedArchive {
 
 /// A whole archive in libzip's memory.
 @safe
-private struct ArchiveMemory: ~Copyable {
+struct ArchiveMemory: ~Copyable {
   // libzip's source of a growing buffer; the reference that `ceralacca_zip_in_memory` left to us is released in deinit.
   private let memory: OpaquePointer
 
   /// Makes the archive and closes it, which is when libzip reads the members, compresses and seals them.
-  init(_ members: [SealedArchive.Member], password: String) throws(SealedArchiveError) {
+  /// - Parameters:
+  ///   - password: nil leaves the members open, and their dates out.
+  ///   - comment: stands at the archive's end; ASCII.
+  init(_ members: [SealedArchive.Member], password: String?, comment: String = "") throws(SealedArchiveError) {
     var made: OpaquePointer?
     guard let archive = unsafe ceralacca_zip_in_memory(&made), let made = unsafe made else { throw .archive("no memory") }
     // The members' octets stay where they lie because `members` holds their chunks until the archive is closed.
@@ -92,10 +95,14 @@ private struct ArchiveMemory: ~Copyable {
         }
       }
       return unsafe pieces.withUnsafeBufferPointer { pieces in
-        unsafe ceralacca_zip_add(
+        guard let password else {
+          return unsafe ceralacca_zip_add_plain(archive, member.name, pieces.baseAddress, UInt64(pieces.count)) == 0
+        }
+        return unsafe ceralacca_zip_add(
           archive, member.name, pieces.baseAddress, UInt64(pieces.count), member.modifiedUnixSeconds, password) == 0
       }
     }
+    if isMade, !comment.isEmpty { isMade = unsafe zip_set_archive_comment(archive, comment, UInt16(comment.utf8.count)) == 0 }
     if isMade { isMade = unsafe zip_close(archive) == 0 }
     if !isMade {
       let words = unsafe zip_strerror(archive).map { unsafe String(cString: $0) } ?? "unknown error"
