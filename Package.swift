@@ -105,7 +105,7 @@ let package = Package(
       [
         "Octets", "Limits", "Threading", "MIMEStream", "SMTPWire", "PEC", "Reception", "Journey", "EventLoop", "TLSPipe",
         "Signing", "Spool", "Ledger", "Mailstore", "Accounts", "ProviderIndex", "WebFetch", "LDAPSearch", "Configuration", "ScanWire",
-        "Scanning", "Quarantine", log,
+        "Scanning", "Quarantine", "ClockWatch", "Extracts", "Sealing", "LogRequests", log,
       ]),
     // The scanner's own processes: the gateway and its key are not among them.
     room("ScannerWork", ["Channels", "Confinement", "Limits", "MIMEViews", "Octets", "ScanEngine", "ScanWire"]),
@@ -114,14 +114,15 @@ let package = Package(
     room(
       "Laboratory",
       [
-        "COpenSSL", "Octets", "Limits", "MIMEStream", "EventLoop", "TLSPipe", "SMTPWire", "PEC", "Accounts", "Signing",
+        "COpenSSL", "Octets", "Limits", "MIMEStream", "EventLoop", "TLSPipe", "SMTPWire", "PEC", "Accounts", "Signing", "TimeStamping",
         "Configuration", "Gateway", "Operations", log,
       ]),
     room(
       "Operations",
       [
         "Octets", "Limits", "EventLoop", "MIMEStream", "PEC", "Journey", "Signing", "Ledger", "Accounts", "ProviderIndex",
-        "TLSPipe", "Configuration", "Gateway", "Quarantine", "SealedArchive", "ScanWire", "Scanning", log,
+        "TLSPipe", "Configuration", "Gateway", "Quarantine", "SealedArchive", "ScanWire", "Scanning", "Extracts", "Sealing", "ClockWatch",
+        "TimeStamping", log,
       ]),
 
     // Top: argument parsing, nothing else.
@@ -176,6 +177,12 @@ let package = Package(
     tests("ConfigurationTests", ["Configuration", "Limits"], resources: [.copy("Fixtures")]),
     tests("GatewayTests", ["Gateway", "Journey", "Spool", "Ledger", "Signing", "PEC", "MIMEStream", "Limits", "Octets"]),
     tests("OperationsTests", ["Operations", "Configuration", "Journey", "Octets", "PEC", "Quarantine", "Signing"]),
-    tests("LaboratoryTests", ["Laboratory", "Operations", "Configuration", "Ledger", "Journey", "PEC", "Signing", "Octets", log]),
+    tests(
+      "LaboratoryTests",
+      [
+        "Laboratory", "Operations", "Configuration", "Ledger", "Journey", "PEC", "Signing", "EventLoop", "TimeStamping", "WebFetch",
+        "Octets",
+        log,
+      ]),
   ]
 )

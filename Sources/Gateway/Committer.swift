@@ -15,6 +15,8 @@ enum CommitterWork: Sendable {
   case commit(CommitPlan, BodyContent, ReturnAddress)
   /// These octets are needed no longer by whoever held them.
   case release([StoredRange])
+  /// Make rows durable that come from no message; told is why not, nil when they are.
+  case record([LedgerChange], @Sendable (String?) -> Void)
 }
 
 /// The one thread that writes: all that the lanes handed it since last time goes into the spool, is synced once, and is committed to
@@ -49,6 +51,7 @@ final class Committer: Sendable {
     switch work {
     case .store(_, let address), .commit(_, _, let address): address.send(.failed("the gateway is stopping"))
     case .release: break
+    case .record(_, let then): then("the gateway is stopping")
     }
   }
 
@@ -78,8 +81,9 @@ private final class CommitterDesk: Sendable {
   /// A plan whose octets are in the spool, waiting for the sync and the transaction.
   private struct Prepared {
     var changes: [LedgerChange]
-    var deliveries: [PendingDelivery]
-    var address: ReturnAddress
+    var deliveries: [PendingDelivery] = []
+    /// Told why it failed; nil when it is durable.
+    var then: (String?) -> Void
   }
 
   init(spool: Spool, ledger: Ledger, counters: Counters, logger: Logger) {
@@ -110,6 +114,7 @@ private final class CommitterDesk: Sendable {
           address.send(.failed("\(error)"))
         }
       case .release(let ranges): spool.release(ranges)
+      case .record(let changes, let then): prepared.append(Prepared(changes: changes, then: then))
       }
     }
     if !prepared.isEmpty, let reason = settle(prepared) { broken = reason }
@@ -128,7 +133,7 @@ private final class CommitterDesk: Sendable {
       if error.isFinal {
         // The disk failed in the middle: the transaction may be durable all the same. Its octets stay, nothing more is promised, and
         // the next start sees what is true.
-        for plan in prepared { plan.address.send(.failed("\(error)")) }
+        for plan in prepared { plan.then("\(error)") }
         return "\(error)"
       }
       if case .conflict = error, prepared.count > 1 {
@@ -142,14 +147,14 @@ private final class CommitterDesk: Sendable {
     }
     counters.commits.add(1, ordering: .relaxed)
     counters.committedPlans.add(prepared.count, ordering: .relaxed)
-    for plan in prepared { plan.address.send(.committed(plan.deliveries)) }
+    for plan in prepared { plan.then(nil) }
     return nil
   }
 
   private func fail(_ prepared: [Prepared], _ reason: String) {
     for plan in prepared {
       spool.release(plan.deliveries.flatMap(\.entry.content))
-      plan.address.send(.failed(reason))
+      plan.then(reason)
     }
   }
 
@@ -171,7 +176,10 @@ private final class CommitterDesk: Sendable {
         changes.append(.enqueue(entry))
       }
     }
-    return Prepared(changes: changes, deliveries: deliveries, address: address)
+    let made = deliveries
+    return Prepared(changes: changes, deliveries: made) { failure in
+      address.send(failure.map { .failed($0) } ?? .committed(made))
+    }
   }
 
   private func store(_ body: BodyContent) throws(SpoolError) -> [StoredRange] {

@@ -13,15 +13,24 @@ enum QueueOperation: Sendable {
 
 /// A request on the control socket: one JSON object on a line.
 public struct ControlRequest: Codable, Sendable {
-  /// `retry`, `drop`, `reload`, `index-fetch` or `status`.
+  /// `retry`, `drop`, `reload`, `index-fetch`, `status`, `seal`, `request-answer`, `request-refuse`, `hold`,
+  /// `hold-lift` or `extract-made`.
   public var verb: String
-  /// Id of a queue entry, where the verb wants one; `allow-losses` for `index-fetch`.
+  /// Id of a queue entry, request or hold, where the verb wants one; `allow-losses` for `index-fetch`.
   public var entry: String?
+  /// The reason of a hold or of a refusal; what an extract was made of.
+  public var text: String?
+  /// First and last day of a hold, `2026-11-21`.
+  public var from: String?
+  public var to: String?
 
-  /// A request for a verb, and the entry it is about.
-  public init(verb: String, entry: String? = nil) {
+  /// A request for a verb, and what it is about.
+  public init(verb: String, entry: String? = nil, text: String? = nil, from: String? = nil, to: String? = nil) {
     self.verb = verb
     self.entry = entry
+    self.text = text
+    self.from = from
+    self.to = to
   }
 }
 

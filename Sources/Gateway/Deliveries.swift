@@ -83,6 +83,8 @@ final class Deliveries {
       // Nothing can be settled, so nothing is sent: a delivery that cannot be remembered would be made again and again.
       return hold(delivery)
     }
+    // Receipts and notices about it would bear a time that nobody can vouch for.
+    if lane.shared.clock.distrust != nil { return hold(delivery) }
     if let fates = unrecorded.removeValue(forKey: delivery.entry.id) {
       underway[delivery.entry.id] = delivery
       return attempted(delivery.entry.id, fates)

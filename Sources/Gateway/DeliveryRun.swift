@@ -40,7 +40,9 @@ final class DeliveryRun {
   }
 
   private func go(_ fates: [RecipientFate], _ isReport: Bool, _ brief: EnclosedOriginal?) {
-    let attempt = DeliveryJourney.Attempt(fates, at: lane.shared.now(), random: .drawn(), isReport: isReport, brief: brief)
+    let attempt = DeliveryJourney.Attempt(
+      fates, at: lane.shared.now(), random: .drawn(), isReport: isReport, brief: brief,
+      question: question(entry, delivery.matter, fates, on: lane))
     perform(journey.handle(.attempted(attempt)))
   }
 

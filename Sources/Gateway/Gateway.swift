@@ -32,16 +32,20 @@ public final class Gateway: Sendable {
   private let threads: Mutex<[WorkerThread]>
   private let drained: Handoff<Void>
   private let upkeep: Upkeep
+  private let timekeeper: Timekeeper
+  private let logKeeper: LogKeeper
   /// Listening addresses, in the order of the configuration, with the ports the system gave.
   public let addresses: [String]
 
   private init(
-    shared: SharedState, configuration: GatewayConfiguration, inboxes: [Mailbox<LaneMessage>], threads: [WorkerThread],
-    drained: Handoff<Void>, addresses: [String]
+    shared: SharedState, parts: GatewayParts, inboxes: [Mailbox<LaneMessage>], threads: [WorkerThread], drained: Handoff<Void>,
+    addresses: [String]
   ) {
-    upkeep = Upkeep(configuration, shared.index, shared.trust, logger: shared.logger)
+    configuration = parts.configuration
+    upkeep = Upkeep(configuration, shared.index, shared.trust, logger: shared.logger) { shared.note(.indexUpdated, $0) }
+    timekeeper = Timekeeper(shared, parts.ledger, inboxes: inboxes)
+    logKeeper = LogKeeper(shared, parts, inboxes: inboxes)
     self.shared = shared
-    self.configuration = configuration
     self.inboxes = inboxes
     self.threads = Mutex(threads)
     self.drained = drained
@@ -55,16 +59,20 @@ public final class Gateway: Sendable {
   /// Path of the spool of a data directory.
   public static func spoolPath(_ dataDirectory: String) -> String { "\(dataDirectory)/spool" }
 
+  /// Path of the seals of the certified log.
+  public static func sealsPath(_ dataDirectory: String) -> String { "\(dataDirectory)/seals" }
+
   /// Path of the quarantine of a data directory (RFC 6109 §2.2.4).
   public static func quarantinePath(_ dataDirectory: String) -> String { "\(dataDirectory)/quarantine" }
 
   /// Starts a gateway. Throws a `StartError`, or the error of the part that could not start.
-  public static func start(_ configuration: GatewayConfiguration, logger: Logger) throws -> Gateway {
+  /// - Parameter writesLog: false leaves the rows of the certified log out, to measure what they cost; on loopback only.
+  public static func start(_ configuration: GatewayConfiguration, writesLog: Bool = true, logger: Logger) throws -> Gateway {
     let descriptors = ProcessLimits.raiseOpenDescriptors()
     if descriptors < configuration.limits.connection.maximumConnections + 200 {
       logger.warning("only \(descriptors) descriptors may be open: fewer connections than limits.connections fit (raise LimitNOFILE)")
     }
-    let parts = try GatewayParts(configuration, logger: logger)
+    let parts = try GatewayParts(configuration, writesLog: writesLog, logger: logger)
     let pending = try parts.recover()
     // Who connects before the signatures are loaded would only hear 451. When they cannot be loaded deliveries begin all the same.
     if let reason = parts.scanner?.waitUntilReady(seconds: 120) {
@@ -102,8 +110,15 @@ public final class Gateway: Sendable {
       case nil: throw StartError("a lane ended before it began")
       }
     }
+    shared.note(.logOpened, "on \(configuration.hostname); clock: \(shared.clock.words)")
+    if let reason = shared.clock.distrust {
+      logger.critical("the clock cannot be trusted, nothing is certified: \(reason)")
+      shared.note(.clockAlarm, reason)
+    } else {
+      logger.info("clock: \(shared.clock.words)")
+    }
     let running = Gateway(
-      shared: shared, configuration: configuration, inboxes: inboxes, threads: threads, drained: drained,
+      shared: shared, parts: parts, inboxes: inboxes, threads: threads, drained: drained,
       addresses: zip(plans, ports).map { "\($0.address):\($1)" })
     shared.setLanes(inboxes)
     box.set(running)
@@ -115,8 +130,7 @@ public final class Gateway: Sendable {
   private func distribute(_ pending: [PendingDelivery]) {
     var shares = [[PendingDelivery]](repeating: [], count: inboxes.count)
     for delivery in pending {
-      let sum = delivery.entry.pecID.utf8.reduce(UInt64(5381)) { $0 &* 33 &+ UInt64($1) }
-      shares[Int(sum % UInt64(inboxes.count))].append(delivery)
+      shares[Lane.number(for: delivery.entry.pecID, of: inboxes.count)].append(delivery)
     }
     for (inbox, share) in zip(inboxes, shares) where !share.isEmpty { inbox.send(.dispatch(share)) }
   }
@@ -126,17 +140,22 @@ public final class Gateway: Sendable {
 
   /// Takes no new connections, lets what is under way finish for up to `seconds`, then stops. Everything durable is kept.
   public func stop(drainingForSeconds seconds: Int) {
+    // What they hand to the lanes is to be finished like the rest.
+    timekeeper.finish()
     for inbox in inboxes { inbox.send(.drain) }
     drained.wait(forSeconds: seconds)
     for inbox in inboxes { inbox.send(.stop) }
     for thread in threads.withLock({ $0 }) { thread.join() }
+    logKeeper.finish()
     upkeep.finish()
+    shared.note(.logClosed, "the gateway ends in order")
     shared.finish()
   }
 
   /// Reads the provider index and the users again; what cannot be read leaves the old in place. Returns a line for people.
   public func reload() -> String {
     let index = shared.index.reload()
+    shared.note(.indexUpdated, "\(index.isLoaded ? "loaded" : "not loaded"): \(index.lines.joined(separator: "; "))")
     upkeep.refresh()
     var line = "index: " + index.lines.joined(separator: "; ")
     do {
@@ -166,11 +185,23 @@ public final class Gateway: Sendable {
       upkeep.fetchIndex(allowsLosses: request.entry == "allow-losses") { lines, isLoaded in
         answer(ControlAnswer(ok: isLoaded, message: lines))
       }
+    case "seal": logKeeper.perform(.seal) { words, isDone in answer(ControlAnswer(ok: isDone, message: words)) }
+    case "request-answer", "request-refuse":
+      guard let id = request.entry else { return answer(ControlAnswer(ok: false, message: "which request?")) }
+      let refusal = request.verb == "request-refuse" ? request.text ?? "" : nil
+      logKeeper.perform(.answer(request: id, refusal: refusal)) { words, isDone in
+        answer(ControlAnswer(ok: isDone, message: words))
+      }
+    case "hold", "hold-lift": hold(request, answer)
+    case "extract-made":
+      shared.note(.extractMade, request.text ?? "")
+      answer(ControlAnswer(ok: true, message: "noted"))
     case "status":
       let counters = shared.counters
       answer(
         ControlAnswer(
-          ok: shared.committer.brokenBecause == nil, message: shared.committer.brokenBecause ?? "running",
+          ok: shared.committer.brokenBecause == nil && shared.clock.distrust == nil,
+          message: shared.committer.brokenBecause ?? shared.clock.distrust.map { "the clock cannot be trusted: \($0)" } ?? "running",
           numbers: [
             "connections": counters.connections.load(ordering: .relaxed),
             "openConnections": counters.openConnections.load(ordering: .relaxed),
@@ -181,6 +212,29 @@ public final class Gateway: Sendable {
           ].merging(shared.scannerNumbers) { old, _ in old }))
     default: answer(ControlAnswer(ok: false, message: "no such verb: \(request.verb)"))
     }
+  }
+
+  /// Puts days of the log under a hold, or lifts one: a change of the ledger, which the gateway alone writes.
+  private func hold(_ request: ControlRequest, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
+    guard let id = request.entry else { return answer(ControlAnswer(ok: false, message: "which hold?")) }
+    let changes: [LedgerChange]
+    let words: String
+    if request.verb == "hold" {
+      guard let from = request.from.flatMap({ LegalDay($0) }), let to = request.to.flatMap({ LegalDay($0) }), from <= to,
+        let reason = request.text, !reason.isEmpty
+      else { return answer(ControlAnswer(ok: false, message: "a hold needs its first day, its last day and a reason")) }
+      changes = [.hold(LogHold(id: id, from: from, to: to, reason: reason, madeAt: shared.now().unixSeconds))]
+      words = "\(id): \(from.text) to \(to.text): \(reason)"
+    } else {
+      changes = [.liftHold(id: id)]
+      words = "\(id)" + (request.text.map { ": \($0)" } ?? "")
+    }
+    let kind: EventKind = request.verb == "hold" ? .held : .holdLifted
+    let row = EventRecord(aboutTheLog: kind, words, by: shared.points.provider.name, at: shared.now())
+    shared.committer.perform(
+      .record(changes + [.event(row)]) { failure in
+        answer(ControlAnswer(ok: failure == nil, message: failure ?? words))
+      })
   }
 
   private func operate(_ operation: QueueOperation, named entry: String?, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {

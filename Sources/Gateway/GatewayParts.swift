@@ -30,9 +30,11 @@ final class GatewayParts {
   let points: ProviderPoints
   let nextHops: [String: NextHop]
 
-  init(_ configuration: GatewayConfiguration, logger: Logger) throws {
+  /// - Parameter writesLog: false leaves the rows of the certified log out, to measure what they cost; on loopback only.
+  init(_ configuration: GatewayConfiguration, writesLog: Bool, logger: Logger) throws {
     self.configuration = configuration
     self.logger = logger
+    if !writesLog { try GatewayParts.checkMeasuring(configuration, logger) }
     let provider = configuration.provider
     credentials = try SignerCredentials(
       keyPath: configuration.signer.key, certificatePath: configuration.signer.certificate, serviceAddress: provider.serviceAddress,
@@ -49,12 +51,20 @@ final class GatewayParts {
     serverTLS = try configuration.tls.map { try TLSContext.server(certificatePEM: $0.certificate, keyPEM: $0.key) }
     nextHops = try GatewayParts.nextHops(configuration)
     points = GatewayParts.points(configuration)
-    ledger = try Ledger(path: Gateway.ledgerPath(configuration.dataDirectory))
+    ledger = try Ledger(path: Gateway.ledgerPath(configuration.dataDirectory), writesLog: writesLog)
     spool = try Spool(
       directory: Gateway.spoolPath(configuration.dataDirectory), segmentBytes: configuration.limits.storage.segmentBytes,
       liveRanges: try ledger.liveRanges())
     for problem in spool.problems { logger.critical("spool: \(problem)") }
     scanner = GatewayParts.scanner(configuration, logger)
+  }
+
+  /// Without its log a gateway must not be reached by anybody: what it then says has no proof.
+  private static func checkMeasuring(_ configuration: GatewayConfiguration, _ logger: Logger) throws {
+    for listener in configuration.listeners where !["127.0.0.1", "::1"].contains(listener.address) {
+      throw StartError("without its log a gateway listens on loopback only, and not on \(listener.address)")
+    }
+    logger.critical("the certified log is NOT written: this gateway is for measuring, and nothing that it says has a proof")
   }
 
   /// The scanner, which loads its signatures while the rest starts. Without signatures nothing is taken, and deliveries go on.
@@ -101,7 +111,8 @@ final class GatewayParts {
       ordinaryMail: OrdinaryMailPolicy(
         standard: OrdinaryAction(ordinary.standard), forged: OrdinaryAction(ordinary.forged),
         domains: ordinary.domains.mapValues(OrdinaryAction.init), mailboxes: ordinary.mailboxes.mapValues(OrdinaryAction.init)),
-      security: SecurityPolicy(configuration.scanner), hostname: configuration.hostname, provesDeliveryByReport: provesByReport)
+      security: SecurityPolicy(configuration.scanner), hostname: configuration.hostname,
+      extractMailbox: configuration.certifiedLog.extractAddress, provesDeliveryByReport: provesByReport)
   }
 
   /// Name of a route: its first domain, or "default".

@@ -122,11 +122,18 @@ final class Lane {
     case .dispatch(let pending): deliveries.dispatch(pending)
     case .operate(let operation, let reply): deliveries.operate(operation, reply)
     case .report(let report, let reply): deliveries.note(report, reply)
+    case .deadline(let due, let then): DeadlineRun(lane: self, due: due, then: then).start()
+    case .submit(let message, let then): submit(message, then)
     case .drain: drain()
     case .stop:
       deliveries.stop()
       loop.stop()
     }
+  }
+
+  /// The lane of a transaction: what belongs to one is decided on one.
+  static func number(for pecID: String, of lanes: Int) -> Int {
+    Int(pecID.utf8.reduce(UInt64(5381)) { $0 &* 33 &+ UInt64($1) } % UInt64(lanes))
   }
 
   private func drain() {

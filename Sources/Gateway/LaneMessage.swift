@@ -39,6 +39,10 @@ enum LaneMessage: Sendable {
   case operate(QueueOperation, ControlReply)
   /// A delivery report came in, on whichever lane: the entry that it proves may be here.
   case report(ReceivedDeliveryReport, ControlReply)
+  /// A deadline has come; told is whether what followed is durable.
+  case deadline(DueDeadline, @Sendable (Bool) -> Void)
+  /// A message of our own to a holder, through the access point like anybody's.
+  case submit(OwnMessage, @Sendable (Verdict) -> Void)
   /// Take no new connections; finish what is here.
   case drain
   /// End now.

@@ -22,13 +22,15 @@ final class MailboxWriter: Sendable {
   private let queue: Handoff<MailboxJob>
   private let thread: WorkerThread
 
-  /// - Parameter serviceMailbox: the one mailbox that is nobody's.
-  init(maildir: Maildir, accounts: Accounts, serviceMailbox: String) {
+  /// - Parameter own: the mailboxes that are nobody's: the service mailbox, and the one for requests.
+  init(maildir: Maildir, accounts: Accounts, own: [String]) {
     let queue = Handoff<MailboxJob>()
     self.queue = queue
     thread = WorkerThread(name: "mailboxes") {
       while let batch = queue.take(atMost: 128) {
-        MailboxWriter.perform(batch, maildir) { accounts.exists($0) || ASCII.equal($0, serviceMailbox) }
+        MailboxWriter.perform(batch, maildir) { recipient in
+          accounts.exists(recipient) || own.contains { ASCII.equal($0, recipient) }
+        }
       }
     }
   }

@@ -238,6 +238,10 @@ final class SMTPSession {
       shared.logger.error("MAIL answered 451: \(reason)")
       return Reply(451, "4.3.0", "Storage has failed, try again later")
     }
+    if let reason = shared.clock.distrust {
+      shared.logger.error("MAIL answered 451, the clock cannot be trusted: \(reason)")
+      return Reply(451, "4.3.5", "This server's clock cannot be trusted at present, try again later")
+    }
     if lane.freeBytes < shared.limits.storage.minimumFreeBytes {
       return Reply(452, "4.3.1", "Insufficient system storage, try again later")
     }
@@ -354,6 +358,12 @@ final class SMTPSession {
       discard(body)
       shared.logger.error("a body was answered 451: \(reason)", metadata: ["peer": "\(peer)"])
       answer(Verdict(code: 451, enhanced: "4.3.0", text: "Message not stored, try again later"))
+      return
+    }
+    if let reason = shared.clock.distrust {
+      discard(body)
+      shared.logger.error("a message was answered 451, the clock cannot be trusted: \(reason)", metadata: ["peer": "\(peer)"])
+      answer(Verdict(code: 451, enhanced: "4.3.5", text: "This server's clock cannot be trusted at present, try again later"))
       return
     }
     let facts = body.walker.finish()

@@ -60,6 +60,8 @@ final class SharedState: Sendable {
   /// Nil where the configuration says that nothing is scanned.
   let scanner: VirusScanner?
   let quarantine: QuarantineKeeper
+  /// Whether the time that everything certified bears can be believed.
+  let clock: ClockGuard
   /// Who may send delivery reports about mailboxes of ours.
   let mayReport: @Sendable (String) -> Bool
   let serverTLS: TLSContext?
@@ -90,7 +92,8 @@ final class SharedState: Sendable {
     switch configuration.mailboxes {
     case .maildir(let root):
       mailboxes = MailboxWriter(
-        maildir: try Maildir(root: root), accounts: parts.accounts, serviceMailbox: configuration.provider.serviceMailbox)
+        maildir: try Maildir(root: root), accounts: parts.accounts,
+        own: [configuration.provider.serviceMailbox] + (parts.points.extractMailbox.map { [$0] } ?? []))
       mayReport = { _ in false }
     case .lmtp:
       mailboxes = nil
@@ -104,6 +107,7 @@ final class SharedState: Sendable {
       spool: parts.spool, ledger: parts.ledger, trust: parts.trust, limits: configuration.limits.message,
       threads: configuration.signer.threads)
     scanner = parts.scanner
+    clock = ClockGuard(configuration.clock)
     quarantine = QuarantineKeeper(Quarantine(path: Gateway.quarantinePath(configuration.dataDirectory)))
     signers = try SignerPool(
       credentials: parts.credentials, threads: configuration.signer.threads, batch: configuration.limits.storage.signingBatch)
@@ -128,11 +132,19 @@ final class SharedState: Sendable {
 
   /// True when it is certain that the recipient has no mailbox here; another server's mailboxes only it knows.
   func mailboxIsUnknown(_ recipient: String) -> Bool {
-    mailboxes != nil && !accounts.exists(recipient) && !ASCII.equal(recipient, points.serviceMailbox)
+    mailboxes != nil && !accounts.exists(recipient) && !ASCII.equal(recipient, points.serviceMailbox) && !points.isExtractMailbox(recipient)
   }
 
   /// The present instant.
   func now() -> Instant { Clock.now() }
+
+  /// Writes a row about the log itself, or about what it rests on (`pec-rules` 9.1). Nobody waits for it.
+  func note(_ kind: EventKind, _ detail: String) {
+    committer.perform(
+      .record([.event(EventRecord(aboutTheLog: kind, detail, by: points.provider.name, at: now()))]) { [logger] failure in
+        if let failure { logger.error("the certified log did not take a row (\(kind.rawValue)): \(failure)") }
+      })
+  }
 
   /// Hands content to the signers; the answer is a `.signature` or `.failed`.
   func sign(_ content: [Chunk], at instant: Instant, _ address: ReturnAddress) {

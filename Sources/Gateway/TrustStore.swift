@@ -63,6 +63,15 @@ final class TrustStore: Sendable {
     return sources
   }
 
+  /// The revocation lists as they are at hand, under names of their own: they are kept with each seal of the log.
+  func copies() -> [(name: String, octets: [UInt8])] {
+    settings.revocationLists.compactMap { source in
+      let isFetched = TrustSettings.isAddress(source)
+      guard let octets = FileManager.default.contents(atPath: isFetched ? cachePath(source) : source) else { return nil }
+      return ("\(Hex.encode(ContentDigest.sha256([Chunk(source)]).prefix(16))).crl", [UInt8](octets))
+    }
+  }
+
   private func cachePath(_ source: String) -> String {
     "\(cache)/\(Hex.encode(ContentDigest.sha256([Chunk(source)]).prefix(16))).crl"
   }

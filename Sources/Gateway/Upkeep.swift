@@ -21,15 +21,21 @@ final class Upkeep: Sendable {
   private let trust: TrustStore
   private let logger: Logger
   private let listMinutes: Int
+  /// Told what came of each refresh of the index, for the certified log (`pec-rules` 9.1).
+  private let note: @Sendable (String) -> Void
   private let requests = Handoff<Request>()
   private let thread = Mutex<WorkerThread?>(nil)
 
-  init(_ configuration: GatewayConfiguration, _ index: ProviderIndex, _ trust: TrustStore, logger: Logger) {
+  init(
+    _ configuration: GatewayConfiguration, _ index: ProviderIndex, _ trust: TrustStore, logger: Logger,
+    note: @escaping @Sendable (String) -> Void
+  ) {
     settings = configuration.index
     limits = configuration.limits.fetch
     self.index = index
     self.trust = trust
     self.logger = logger
+    self.note = note
     listMinutes = max(1, configuration.trust.refreshMinutes)
     thread.withLock { $0 = WorkerThread(name: "upkeep") { [self] in work() } }
   }
@@ -78,6 +84,7 @@ final class Upkeep: Sendable {
   private func fetched(allowsLosses: Bool) -> (isLoaded: Bool, lines: [String]) {
     let outcome = IndexFetch.fetch(settings, limits, into: index, allowsLosses: allowsLosses)
     for line in outcome.lines { logger.log(level: outcome.isLoaded ? .info : .warning, "provider index: \(line)") }
+    note("\(outcome.isLoaded ? "loaded" : "not loaded"): \(outcome.lines.joined(separator: "; "))")
     return outcome
   }
 }

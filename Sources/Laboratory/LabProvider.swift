@@ -33,6 +33,8 @@ public struct LabProvider: Sendable, Equatable {
   public var serviceAddress: String { "posta-certificata@\(domain)" }
   /// Service mailbox, RFC 6109 §2.2.5.
   public var serviceMailbox: String { "servizio@\(domain)" }
+  /// Where its holders ask for extracts of the log.
+  public var extractAddress: String { "registro@\(domain)" }
   /// Name of its machine.
   public var hostname: String { "mx.\(word).test" }
 
@@ -90,6 +92,8 @@ public struct LabProvider: Sendable, Equatable {
         + (loopback.map { [listener(.trusted(peers: $0, user: .mailFrom), .trusted)] } ?? []),
       routes: neighbours + [world],
       trust: TrustSettings(authorities: ["\(directory)/ca.pem"], revocationLists: ["\(directory)/ca.crl"]), scanner: scanner,
-      limits: limits)
+      certifiedLog: CertifiedLogSettings(extractAddress: extractAddress, timeStamps: Laboratory.timeStamps(directory, base: basePort)),
+      // A machine for trying things seldom keeps its clock by a time service that the kernel knows of.
+      clock: ClockSettings(synchronization: .warn), limits: limits)
   }
 }

@@ -17,6 +17,7 @@ public final class Laboratory {
   private let logger: Logger
   private var gateways: [Gateway] = []
   private var world: WorldSink?
+  private var timeStampers: [LaboratoryTSA] = []
 
   /// Offsets of a provider's ports from its first.
   public enum Port: Int, CaseIterable, Sendable {
@@ -28,6 +29,8 @@ public final class Laboratory {
 
   /// Offset of the world's port from the base port.
   public static let worldPort = 21
+  /// Offsets of the ports of the two time-stamping authorities.
+  public static let timeStampPorts = [22, 23]
 
   /// A laboratory in `directory`, which is made when it is not there.
   public init(directory: String, basePort: Int, logger: Logger) {
@@ -41,7 +44,8 @@ public final class Laboratory {
 
   /// Every port that the laboratory listens on.
   public static func ports(base: Int) -> [Int] {
-    LabProvider.running.flatMap { provider in Port.allCases.map { provider.port($0, base: base) } } + [base + worldPort]
+    LabProvider.running.flatMap { provider in Port.allCases.map { provider.port($0, base: base) } }
+      + ([worldPort] + timeStampPorts).map { base + $0 }
   }
 
   /// File that is there while everything listens.
@@ -60,6 +64,13 @@ public final class Laboratory {
   var worldFolder: String { "\(directory)/world/new" }
   /// Folder with the laboratory's own signatures; the official ones are used instead where they are.
   var signaturesFolder: String { "\(directory)/signatures" }
+
+  /// The laboratory's two time-stamping authorities, as a configuration names them.
+  static func timeStamps(_ directory: String, base: Int) -> TimeStampSettings {
+    TimeStampSettings(
+      authorities: timeStampPorts.map { TimeStampAuthoritySettings(url: "http://127.0.0.1:\(base + $0)/", caFile: "\(directory)/ca.pem") },
+      timeoutSeconds: 5)
+  }
 
   // MARK: Making
 
@@ -148,6 +159,13 @@ public final class Laboratory {
     let world = try WorldSink(loop: loop, folder: "\(directory)/world", hostname: "mx.mondo.test")
     _ = try world.listen(port: basePort + Laboratory.worldPort)
     self.world = world
+    let pki = try LaboratoryPKI(directory: directory, now: Clock.now().unixSeconds)
+    for (number, offset) in Laboratory.timeStampPorts.enumerated() {
+      let stamper = try LaboratoryTSA(
+        loop: loop, folder: "\(directory)/tsa-\(number + 1)", name: "Marche di laboratorio \(number + 1)", pki: pki)
+      _ = try stamper.listen(port: basePort + offset)
+      timeStampers.append(stamper)
+    }
     for provider in LabProvider.running {
       var logger = logger
       logger[metadataKey: "provider"] = "\(provider.word)"
@@ -214,6 +232,8 @@ public final class Laboratory {
         mailboxes  \(directory)/alfa/mail/ADDRESS/ and \(directory)/beta/mail/ADDRESS/, servizio@ is the service mailbox
         trust      \(directory)/ca.pem, ca.crl (a certificate put into revoked/ is on it after SIGHUP)
         index      \(directory)/index.ldif, signed index.ldif.p7m; it lists pec.gamma.test too, whose mail goes to the world
+        seals      of the certified log, \(directory)/alfa/data/seals/; stamped by two authorities, 127.0.0.1:\(basePort + 22) and \(basePort + 23)
+        extracts   a message to registro@pec.alfa.test (or beta) with lines Mittente:, Destinatario:, Data: gets one
         viruses    \(directory)/signatures/laboratory.ndb: what the scanner knows where /var/lib/clamav has no signatures
         a forger   \(directory)/forge/signer.pem: beta's names, from an authority that nobody knows
 

@@ -64,6 +64,7 @@ struct Inspection {
     lookAtFetch(configuration.index)
     lookAtTrust(configuration)
     lookAtScanner(configuration)
+    lookAtLog(configuration)
     if case .smtp(let server) = configuration.mailboxes {
       facts.append(
         "mailboxes: \(server.nextHop), whose delivery reports are believed from \(server.reportsFrom.entries.joined(separator: ", "))")

@@ -19,7 +19,8 @@ public enum Service {
   }
 
   /// Runs the gateway until SIGTERM or SIGINT. SIGHUP reads the provider index and the users again.
-  public static func run(configurationFile: String, say: @escaping (String) -> Void) throws {
+  /// - Parameter writesLog: false leaves the certified log out, to measure what it costs; on loopback only.
+  public static func run(configurationFile: String, writesLog: Bool = true, say: @escaping (String) -> Void) throws {
     let configuration = try load(configurationFile)
     let format: LogOutput.Format = configuration.log.format == .json ? .json : .text
     let level = Logger.Level(rawValue: configuration.log.level.rawValue) ?? .info
@@ -27,7 +28,7 @@ public enum Service {
     let loop = try Loop()
     var watches: [SignalWatch] = []
     let gateway: Gateway
-    do { gateway = try Gateway.start(configuration, logger: logger) } catch {
+    do { gateway = try Gateway.start(configuration, writesLog: writesLog, logger: logger) } catch {
       throw CommandFailure("the gateway cannot start: \(error)", exitCode: CommandFailure.unavailable)
     }
     for number in [SIGINT, SIGTERM] { watches.append(try loop.onSignal(number) { loop.stop() }) }

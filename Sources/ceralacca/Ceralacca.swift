@@ -19,5 +19,8 @@ struct Ceralacca: ParsableCommand {
       73 cannot create, 74 input/output, 75 try again, 77 no permission, 78 configuration. `scan` has its own.
       """,
     version: "0.1.0",
-    subcommands: [Serve.self, Check.self, Lab.self, Demo.self, Queue.self, Log.self, Index.self, Verify.self, Scan.self, Quarantine.self])
+    subcommands: [
+      Serve.self, Check.self, Lab.self, Demo.self, Queue.self, Log.self, Trace.self, Seal.self, Requests.self, Statistics.self, Index.self,
+      Verify.self, Scan.self, Quarantine.self,
+    ])
 }

@@ -57,7 +57,8 @@ struct Queue: ParsableCommand {
 
 struct Log: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Looks at the certified log.", subcommands: [Tail.self, Show.self], defaultSubcommand: Tail.self)
+    abstract: "Looks at the certified log.",
+    subcommands: [Tail.self, Show.self, LogSearch.self, LogExtract.self, LogVerify.self, LogHold.self], defaultSubcommand: Tail.self)
 
   struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -93,8 +94,12 @@ struct Log: ParsableCommand {
 
 struct Verify: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Says who signed a PEC message, whether it holds at the message's own time, and what it certifies.",
+    abstract:
+      "Says who signed a PEC message, whether it holds at the message's own time, and what it certifies; checks extracts of the log.",
     discussion: """
+      An extract of the certified log is a zip archive or a folder; with --ca it is also said
+      whether these authorities vouch for who signed and who stamped it.
+
       Reads files with CRLF or LF line ends. With the provider index of the messages'
       time it says whose certificate it is, and whether From belongs to that provider;
       with revocation lists, whether the certificate was revoked. Exit code 0 only when
@@ -103,6 +108,7 @@ struct Verify: ParsableCommand {
       EXAMPLES
         ceralacca verify --ca ca.pem mail/new/*
         ceralacca verify --ca ca.pem --index index.ldif --crl ca.crl mail/new/*
+        ceralacca verify --ca authorities.pem extract.zip
       """)
   @Option(help: "PEM file of the authorities that may vouch for the signer; the system's when it is not given.") var ca: String?
   @Option(help: "The provider index, LDIF or signed.") var index: String?
@@ -110,12 +116,12 @@ struct Verify: ParsableCommand {
   var indexSigners: String?
   @Option(help: "A file with revocation lists, PEM or DER; may be given more than once.") var crl: [String] = []
   @Flag(help: "One JSON object on each line.") var json = false
-  @Argument(help: "Messages.") var files: [String]
+  @Argument(help: "Messages, and extracts of the log.") var files: [String]
 
   func run() throws {
     try Outcome.of {
       let verifier = try MessageVerifier(authority: ca, index: index, indexSigners: indexSigners, revocationLists: crl)
-      try VerifyCommand.run(files: files, verifier: verifier, json: json, say: Outcome.say)
+      try VerifyCommand.run(files: files, verifier: verifier, authorities: ca.map { [$0] } ?? [], json: json, say: Outcome.say)
     }
   }
 }
