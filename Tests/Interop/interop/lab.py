@@ -21,8 +21,8 @@ SERVICE = "posta-certificata@pec.alfa.test"
 PASSWORDS = {ANNA: "anna-secret", ALDO: "aldo-secret"}
 DOMAINS = {"alfa": "pec.alfa.test", "beta": "pec.beta.test", "gamma": "pec.gamma.test"}
 NAMES = {"alfa": "Alfa PEC S.p.A.", "beta": "Beta PEC S.r.l.", "gamma": "Gamma PEC S.p.A."}
-#: Offsets of the laboratory's ports from its base: two providers, and the world.
-OFFSETS = (21, 14, 13, 12, 11, 4, 3, 2, 1)
+#: Offsets of the laboratory's ports from its base: two providers, the world, and two time-stamping authorities.
+OFFSETS = (23, 22, 21, 14, 13, 12, 11, 4, 3, 2, 1)
 
 
 def service_address(provider: str) -> str:
