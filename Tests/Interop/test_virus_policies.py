@@ -225,7 +225,9 @@ class Away(InteropTest):
                 self.assertEqual((reply.code, reply.enhanced), (451, "4.7.1"), reply)
                 wire.expect("NOOP", 250)
         gateway.settled()
-        self.assertEqual((gateway.events(), quarantine(gateway), gateway.mailbox(ANNA).all, self.sink.taken), ([], [], [], []))
+        # Rows about the log itself are about no message.
+        rows = [each for each in gateway.events() if each["pecID"]]
+        self.assertEqual((rows, quarantine(gateway), gateway.mailbox(ANNA).all, self.sink.taken), ([], [], [], []))
         self.signatures.write({EICAR_NAME: EICAR})
         gateway.scanning(70)
         with gateway.trusted() as wire:
