@@ -204,7 +204,8 @@ import Testing
     for gate in gates { gate.wait() }
     for number in 2..<50 { scanner.scan([Chunk("clean\n\(number)")], then: outcomes.completion(number)) }
     let status = scanner.status
-    #expect(status.waiting == 48)
+    // Each of the two seats may have taken one to prepare it meanwhile.
+    #expect((46...48).contains(status.waiting))
     scanner.stop()
     let all = outcomes.now
     #expect(all.count == 50 && all.values.allSatisfy { $0 == [.unavailable(Board.stopped)] })

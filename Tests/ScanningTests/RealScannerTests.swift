@@ -53,7 +53,8 @@ enum RealScanner {
     #expect(scanner.finding(Self.mail("nothing")) == .clean)
     for number in 0..<20 {
       let worker = try #require(scanner.status.workers.randomElement())
-      #expect(kill(worker, SIGKILL) == 0)
+      // The one killed before may not have been missed yet.
+      #expect(kill(worker, SIGKILL) == 0 || errno == ESRCH)
       #expect(scanner.finding(Self.mail("\(number)" + Self.eicar)) == .infected("Eicar-Test-Signature.UNOFFICIAL"))
       #expect(scanner.finding(Self.mail("\(number)")) == .clean)
       #expect(scanner.isReached { state in state.slots.allSatisfy { $0.seat != nil } })
