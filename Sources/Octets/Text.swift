@@ -113,11 +113,21 @@ public enum ASCII {
     for scalar in text.unicodeScalars {
       if scalar.value < 32 || scalar.value == 127 {
         out += "\\x" + Hex.encode([UInt8(scalar.value)])
+      } else if isInvisible(scalar) {
+        out += "\\u{" + String(scalar.value, radix: 16) + "}"
       } else {
         out.unicodeScalars.append(scalar)
       }
     }
     return out
+  }
+
+  /// C1 controls, line separators, and marks that turn the direction of what is around them: they make a line look like another.
+  private static func isInvisible(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.value {
+    case 0x80...0x9F, 0x61C, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069: true
+    default: false
+    }
   }
 }
 

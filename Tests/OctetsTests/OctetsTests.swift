@@ -108,6 +108,7 @@ import Testing
     #expect(!ASCII.equal("À", "à"))
     #expect(ASCII.lowercased("ÀB") == "Àb")
     #expect(ASCII.escaped("a\r\nb\u{7F}è") == "a\\x0d\\x0ab\\x7fè")
+    #expect(ASCII.escaped("fattura\u{202E}fdp.exe\u{9B}1m\u{2028}") == "fattura\\u{202e}fdp.exe\\u{9b}1m\\u{2028}")
     #expect(Hex.encode([0, 255, 16]) == "00ff10")
   }
 }
