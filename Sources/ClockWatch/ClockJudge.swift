@@ -131,7 +131,10 @@ public struct ClockJudge: Sendable {
     if let last, last.reading.isSynchronized {
       let seconds = max(0, now - last.reading.boottimeMicroseconds) / 1_000_000
       // Below what the kernel alone would have made of it: somebody corrected the clock in between.
-      if reading.maximumErrorMicroseconds < last.reading.maximumErrorMicroseconds + seconds * ClockJudge.growth - ClockJudge.growth {
+      // Above it: somebody who knows has said that it is worse.
+      let expected = last.reading.maximumErrorMicroseconds + seconds * ClockJudge.growth
+      let slack = 2 * ClockJudge.growth
+      if reading.maximumErrorMicroseconds < expected - ClockJudge.growth || reading.maximumErrorMicroseconds > expected + slack {
         correction = (reading.maximumErrorMicroseconds, now)
       }
     }

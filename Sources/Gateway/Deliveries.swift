@@ -209,6 +209,15 @@ final class Deliveries {
       reply?.add([Deliveries.unsettled])
       return
     }
+    // Receipts and rows of now would bear a time that cannot be believed: what was heard is kept until it can.
+    if lane.shared.clock.distrust != nil, fates.contains(where: \.isFinal) {
+      underway[id] = nil
+      defer { lane.checkDrained() }
+      if !isReport { unrecorded[id] = fates }
+      reply?.add([Deliveries.unsettled])
+      for report in early.removeValue(forKey: id) ?? [] { report.reply.add([Deliveries.unsettled]) }
+      return hold(delivery)
+    }
     let run = DeliveryRun(lane: lane, delivery: delivery) { [weak self] entry in
       self?.finished(delivery, entry, fates, isReport: isReport, reply)
     }

@@ -46,7 +46,8 @@ extension ClockPolicy {
 
 /// What comes by time alone: the look at the clock each second, and the deadlines after which silence must speak (RFC 6109 §3.1.6).
 ///
-/// The deadlines are in the ledger, in the order of their times: a million that run cost one look at the first of them each second. What
+/// Each has a thread of its own: a backlog of deadlines, or a disk that is slow to take them, must not keep a step of the clock from
+/// being seen. The deadlines are in the ledger, in the order of their times: a million that run cost one look at the first of them each second. What
 /// is due is read in pages, decided and signed on the lanes, and committed together with the watch's own move, so that a crash at any
 /// moment leaves a deadline either to come or past, with its notices. Nothing is kept in memory that a step of the clock could spoil.
 final class Timekeeper: Sendable {
@@ -55,7 +56,7 @@ final class Timekeeper: Sendable {
   private let inboxes: [Mailbox<LaneMessage>]
   private let asked = Handoff<Void>()
   private let answers = Handoff<Bool>()
-  private let thread = Mutex<WorkerThread?>(nil)
+  private let threads = Mutex<[WorkerThread]>([])
 
   /// Transactions that are decided at once …
   private static let pageSize = 64
@@ -65,22 +66,35 @@ final class Timekeeper: Sendable {
   private static let fruitlessPages = 3
   /// … are a reason to wait.
   private static let pauseSeconds = 30
+
   init(_ shared: SharedState, _ ledger: Ledger, inboxes: [Mailbox<LaneMessage>]) {
     self.shared = shared
     self.ledger = ledger
     self.inboxes = inboxes
-    thread.withLock { $0 = WorkerThread(name: "timekeeper") { [self] in work() } }
+    threads.withLock {
+      $0 = [WorkerThread(name: "clock") { [self] in watch() }, WorkerThread(name: "timekeeper") { [self] in work() }]
+    }
   }
 
   func finish() {
     asked.close()
     answers.close()
-    thread.withLock { $0.take() }?.join()
+    let ending = threads.withLock { threads in
+      defer { threads = [] }
+      return threads
+    }
+    for thread in ending { thread.join() }
+  }
+
+  private func watch() {
+    while !asked.isClosed {
+      lookAtClock()
+      asked.wait(forSeconds: 1)
+    }
   }
 
   private func work() {
     while !asked.isClosed {
-      lookAtClock()
       asked.wait(forSeconds: mayDecide && !fire(at: shared.now().unixSeconds) ? Timekeeper.pauseSeconds : 1)
     }
   }

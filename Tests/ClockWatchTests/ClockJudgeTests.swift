@@ -130,6 +130,24 @@ private struct Kernel {
     #expect(judge.judge(kernel.reading).errorMicroseconds == 50_000 + pace * 15)
   }
 
+  /// A service that has to make do with a worse source says so by a bound that grows faster than by itself.
+  @Test func aBoundThatBecomesWorseIsBelieved() {
+    var kernel = Kernel()
+    kernel.maximum = 100_000
+    var judge = ClockJudge(policy: ClockPolicy())
+    _ = judge.judge(kernel.reading)
+    kernel.run(seconds: 1)
+    kernel.maximum = 20_000
+    #expect(judge.judge(kernel.reading).judgement == .trusted)
+    kernel.run(seconds: 64)
+    kernel.maximum = 3_000_000
+    #expect(!judge.judge(kernel.reading).judgement.isTrusted)
+    kernel.run(seconds: 1)
+    #expect(judge.judge(kernel.reading).errorMicroseconds == 3_000_015)
+    kernel.maximum = 20_000
+    #expect(judge.judge(kernel.reading).judgement == .trusted)
+  }
+
   // MARK: Steps
 
   @Test(arguments: [3_600_000_000, -3_600_000_000, 1_000_001, -1_000_001] as [Int64])
