@@ -86,6 +86,7 @@ extension LedgerCommit {
     // Terms go with the last row of their block; until then they name rows that are not there, which is passed over.
     let blocks = LogPostings.block(of: last + 1)
     try db.execute(sql: "DELETE FROM term_parts WHERE place < ?", arguments: [blocks * LogPostings.parts])
+    try db.execute(sql: "DELETE FROM term_sets WHERE place < ?", arguments: [LogPostings.place(of: 0, in: blocks)])
     try purgeMessages()
   }
 

@@ -47,11 +47,13 @@ enum LedgerSchema3 {
     """
 
   /// What rows are found and counted by. `term_runs`: postings of a block that is not full yet, one row for each commit, by the number
-  /// of its first row. `term_parts`: those of full blocks in order (`LogPostings`); place = block × 512 + part. `log_days`: where the
-  /// rows of a day are that are there. `day_counts`: rows of a day by type; it keeps what is purged.
+  /// of its first row. `term_parts`: those of full blocks in order (`LogPostings`); place = block × 512 + part. `term_sets`: the rows of
+  /// a full block of which a frequent term holds, a bit for each; place = block × 2³² + term. `log_days`: where the rows of a day are
+  /// that are there. `day_counts`: rows of a day by type; it keeps what is purged.
   private static let terms = """
     CREATE TABLE term_runs (first INTEGER PRIMARY KEY, postings BLOB NOT NULL) STRICT;
     CREATE TABLE term_parts (place INTEGER PRIMARY KEY, postings BLOB NOT NULL) STRICT;
+    CREATE TABLE term_sets (place INTEGER PRIMARY KEY, rows BLOB NOT NULL) STRICT;
     CREATE TABLE log_days (day INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, events INTEGER NOT NULL) STRICT;
     CREATE TABLE day_counts (
       day INTEGER NOT NULL,

@@ -160,17 +160,15 @@ struct LogSearch {
   }
 
   private func add(_ term: UInt32, of block: Int64, to rows: inout BlockRows) throws {
+    let sets = try db.cachedStatement(sql: "SELECT rows FROM term_sets WHERE place = ?")
+    if let stored = try Data.fetchOne(sets, arguments: [LogPostings.place(of: term, in: block)]) { return rows.insert([UInt8](stored)) }
     let statement = try db.cachedStatement(sql: "SELECT postings FROM term_parts WHERE place = ?")
     let place = block * LogPostings.parts + LogPostings.part(of: term)
     guard let stored = try Data.fetchOne(statement, arguments: [place]) else { return }
     let octets = [UInt8](stored)
-    var index = LogPostings.lowerBound(of: term, in: octets)
-    while index < octets.count / LogPostings.width {
-      let posting = LogPostings.read(octets, at: index * LogPostings.width)
-      guard UInt32(truncatingIfNeeded: posting >> 24) == term else { return }
-      rows.insert(posting)
-      index += 1
-    }
+    let first = LogPostings.lowerBound(of: term, in: octets)
+    let end = term == .max ? octets.count / LogPostings.width : LogPostings.lowerBound(of: term + 1, in: octets)
+    rows.insert(octets, postings: first..<end)
   }
 
   /// The postings of the block that is not full yet, with all terms that come into question.

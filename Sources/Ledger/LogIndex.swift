@@ -111,7 +111,7 @@ struct LogIndex {
     let runs = try Data.fetchCursor(
       db, sql: "SELECT postings FROM term_runs WHERE first >= ? AND first < ? ORDER BY first", arguments: bounds)
     while let run = try runs.next() { LogPostings.decode([UInt8](run), into: &all) }
-    all = LogPostings.sorted(all + last)
+    all = try storeSets(of: LogPostings.sorted(all + last), in: block, db)
     let add = try db.cachedStatement(sql: "INSERT INTO term_parts (place, postings) VALUES (?, ?)")
     var start = 0
     while start < all.count {
@@ -121,5 +121,25 @@ struct LogIndex {
       start = end
     }
     try db.execute(sql: "DELETE FROM term_runs WHERE first >= ? AND first < ?", arguments: bounds)
+  }
+  /// Stores the rows of frequent terms as sets, and returns the ordered postings of the others.
+  private static func storeSets(of postings: [UInt64], in block: Int64, _ db: Database) throws -> [UInt64] {
+    let add = try db.cachedStatement(sql: "INSERT INTO term_sets (place, rows) VALUES (?, ?)")
+    var others: [UInt64] = []
+    others.reserveCapacity(postings.count)
+    var start = 0
+    while start < postings.count {
+      let term = postings[start] >> 24
+      let end = postings[start...].firstIndex { $0 >> 24 != term } ?? postings.count
+      if end - start < LogPostings.frequent {
+        others += postings[start..<end]
+      } else {
+        var rows = BlockRows()
+        for posting in postings[start..<end] { rows.insert(posting) }
+        try add.execute(arguments: [LogPostings.place(of: UInt32(term), in: block), Data(rows.octets)])
+      }
+      start = end
+    }
+    return others
   }
 }

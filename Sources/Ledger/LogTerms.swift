@@ -182,10 +182,16 @@ enum LogPostings {
   static let blockRows: Int64 = 1 << blockBits
   /// Parts of a block in order: a term stands in the part that its highest bits name.
   static let parts: Int64 = 512
+  /// A term with so many postings in a full block has its rows stored as a set there: that is smaller, and read faster. Such terms would
+  /// also make the parts large in which rare ones are looked for.
+  static let frequent = 512
 
   static func block(of number: Int64) -> Int64 { number >> blockBits }
   static func offset(of number: Int64) -> Int { Int(number & (blockRows - 1)) }
   static func part(of term: UInt32) -> Int64 { Int64(term >> 23) }
+
+  /// Where a frequent term's rows of a block are.
+  static func place(of term: UInt32, in block: Int64) -> Int64 { block << 32 | Int64(term) }
 
   static func posting(_ term: UInt32, from offset: Int, count: Int) -> UInt64 {
     UInt64(term) << 24 | UInt64(offset) << 8 | UInt64(count - 1)
@@ -254,6 +260,35 @@ struct BlockRows {
     let first = Int((posting >> 8) & 0xFFFF)
     insert(first...first + Int(posting & 0xFF))
   }
+
+  /// Adds what postings in a file's octets say, of whichever terms they are.
+  mutating func insert(_ octets: [UInt8], postings: Range<Int>) {
+    var start = postings.lowerBound * LogPostings.width
+    for _ in postings {
+      let offset = Int(octets[start + 4]) << 8 | Int(octets[start + 5])
+      let further = Int(octets[start + 6])
+      start += LogPostings.width
+      // Most are about one row.
+      if further == 0, offset >> 6 < words.count {
+        words[offset >> 6] |= 1 << UInt64(offset & 63)
+      } else {
+        insert(offset...offset + further)
+      }
+    }
+  }
+
+  /// Adds a set as `octets` wrote it; one of another length, which only a damaged file has, adds nothing.
+  mutating func insert(_ octets: [UInt8]) {
+    guard octets.count == words.count * 8 else { return }
+    for index in words.indices {
+      var word: UInt64 = 0
+      for start in stride(from: index * 8 + 7, through: index * 8, by: -1) { word = word << 8 | UInt64(octets[start]) }
+      words[index] |= word
+    }
+  }
+
+  /// The rows as bits, the first row's the lowest of the first octet.
+  var octets: [UInt8] { words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64($0 * 8)) } } }
 
   mutating func insert(_ offsets: ClosedRange<Int>) {
     let last = min(offsets.upperBound, Int(LogPostings.blockRows) - 1)

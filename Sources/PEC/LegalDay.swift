@@ -35,7 +35,13 @@ public struct LegalDay: Sendable, Hashable, Comparable, Codable {
   /// `21/11/2026`.
   public var italian: String { noon.day }
 
-  private var noon: Instant { Instant(unixSeconds: number * 86_400 + 43_200, utcOffsetSeconds: 0) }
+  /// What a damaged file says is shown as the end of the calendar.
+  private var noon: Instant {
+    Instant(unixSeconds: min(max(number, LegalDay.first), LegalDay.last) * 86_400 + 43_200, utcOffsetSeconds: 0)
+  }
+
+  /// 0000-01-01 and 9999-12-31.
+  private static let (first, last): (Int64, Int64) = (-719_528, 2_932_896)
 
   /// The day that comes so many days after.
   public func advanced(by days: Int64) -> LegalDay { LegalDay(number: number + days) }
