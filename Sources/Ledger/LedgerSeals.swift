@@ -62,6 +62,16 @@ extension LedgerReading {
   /// The request of that id; nil when there is none.
   public func request(id: String) throws(LedgerError) -> LogRequestRecord? { try requests("id = ?", [LedgerColumns.text(id)]).first }
 
+  /// Requests of an asker (ASCII case aside) about which a mail was sent and that changed at `since` (Unix seconds) or later, newest
+  /// first, `limit` at the most. The last 10,000 requests of all are looked at.
+  public func requests(toldTo asker: String, since: Int64, limit: Int = 1000) throws(LedgerError) -> [LogRequestRecord] {
+    try requests(
+      """
+      row > (SELECT max(row) FROM requests) - 10000 AND answer_id IS NOT NULL AND asker = ? COLLATE NOCASE AND changed_at >= ?
+      ORDER BY row DESC LIMIT ?
+      """, [LedgerColumns.text(asker), since, max(0, limit)])
+  }
+
   /// How a request came to where it is, step by step; empty when there is none of that id.
   public func requestHistory(id: String) throws(LedgerError) -> [LogRequestStep] {
     try access.all(

@@ -123,6 +123,7 @@ public enum LogRequestReading: Sendable, Equatable {
   /// A request that can be answered.
   case understood(LogRequestQuestion)
   /// A request that names too little: what was understood of it, what is missing, and what was there and could not be read, in Italian.
+  /// Nothing is missing from one that was not read at all.
   case unclear(LogRequestQuestion, missing: [LogRequestField], problems: [String])
   /// A request about a message whose sender and recipient are both somebody else.
   case notYours(LogRequestQuestion)

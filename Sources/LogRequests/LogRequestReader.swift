@@ -17,6 +17,21 @@ public enum LogRequestReader {
     return read(original, facts: walker.finish(), asker: asker, mailbox: mailbox, today: today)
   }
 
+  /// A mail that is too large to be read, of which the beginning is at hand: what its header says of it decides whether it is answered.
+  public static func tooLarge(
+    _ beginning: Chunk, asker: String, mailbox: String, limits: MessageLimits = MessageLimits()
+  ) -> LogRequestReading {
+    var walker = MessageWalker(limits: limits, watchedBoundaryPrefix: [], checksLines: false)
+    beginning.withSpan { walker.feed($0) }
+    if let reason = AutomaticMail.reason(walker.finish(), asker: asker, mailbox: mailbox) { return .automatic(reason) }
+    return .unclear(
+      LogRequestQuestion(), missing: [], problems: ["Il messaggio è troppo grande per essere letto: va inviato senza allegati."])
+  }
+
+  /// A mail that could not be read, by no fault of its writer's.
+  public static let unreadable = LogRequestReading.unclear(
+    LogRequestQuestion(), missing: [], problems: ["Per un problema tecnico il messaggio non è stato letto: va inviato di nuovo."])
+
   /// - Parameters:
   ///   - original: the octets of the mail as its writer handed it in.
   ///   - facts: what the walker found in these octets.

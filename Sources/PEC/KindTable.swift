@@ -272,3 +272,8 @@ extension KindTraits {
       }
     }
 }
+
+extension MessageKind {
+  /// What the subjects of envelopes, receipts and notices begin with (RFC 6109 §3), each with its colon and space.
+  public static var subjectPrefixes: [String] { KindTraits.subjectPrefixes }
+}
