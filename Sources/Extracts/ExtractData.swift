@@ -59,6 +59,9 @@ struct ExtractData: Equatable {
     return Array(lines.map { $0 + "\n" }.joined().utf8)
   }
 
+  /// Far beyond the year 9999, and far from where calendars overflow. `abs` would trap on the least number: anybody can write it here.
+  private static func isTime(_ seconds: Int64) -> Bool { seconds.magnitude < 1 << 40 }
+
   /// Reads what `octets` wrote, and nothing else.
   init?(reading octets: [UInt8]) {
     guard octets.count <= 1 << 20, let text = String(validating: octets, as: UTF8.self) else { return nil }
@@ -72,7 +75,7 @@ struct ExtractData: Equatable {
     }
     guard take("versione") == "1", let provider = take("gestore"), let holder = take("titolare"), let order = take("motivo"),
       let moment = take("emesso")?.split(separator: " "), moment.count == 2, let seconds = Int64(moment[0]), let offset = Int(moment[1]),
-      abs(seconds) < 1 << 40, abs(offset) <= 86_400, let withheld = take("omesse").flatMap({ Int($0) })
+      ExtractData.isTime(seconds), offset.magnitude <= 86_400, let withheld = take("omesse").flatMap({ Int($0) }), withheld >= 0
     else { return nil }
     self.provider = provider
     self.holder = holder
@@ -87,7 +90,9 @@ struct ExtractData: Equatable {
     }
     while let stamp = take("marca") {
       let words = stamp.utf8.split(separator: 32, maxSplits: 4, omittingEmptySubsequences: false).map { String(Substring($0)) }
-      guard words.count == 5, let seal = Int64(words[0]), let seconds = Int64(words[3]), abs(seconds) < 1 << 40 else { return nil }
+      guard words.count == 5, let seal = Int64(words[0]), let seconds = Int64(words[3]), ExtractData.isTime(seconds) else {
+        return nil
+      }
       stamps.append(Stamp(seal: seal, name: words[1], covers: words[2], unixSeconds: seconds, authority: words[4]))
     }
     guard self.octets == octets else { return nil }

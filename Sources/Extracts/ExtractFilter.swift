@@ -23,9 +23,18 @@ public enum ExtractFilter {
 
   /// The rows of `rows` that belong to the holder of an address; addresses are compared without regard to ASCII case.
   public static func select(_ rows: [EventRecord], for holder: String) -> Selection {
+    select(rows, for: holder, unvouched: unvouched(rows))
+  }
+
+  /// PEC ids of messages that nobody vouched for, as these rows tell.
+  ///
+  /// Such a message names its sender as it pleases: being named gives no right to it, in any of its rows.
+  public static func unvouched(_ rows: [EventRecord]) -> Set<String> { Set(rows.filter { !isSenderVouchedFor($0) }.map(\.pecID)) }
+
+  /// The rows of a part of a message's rows that belong to a holder.
+  /// - Parameter unvouched: what `unvouched` says of all its rows: one row may decide about those of another part.
+  public static func select(_ rows: [EventRecord], for holder: String, unvouched: Set<String>) -> Selection {
     guard !holder.isEmpty else { return Selection(rows: [], withheld: 0) }
-    // A message that nobody vouched for names its sender as it pleases: being named gives no right to it, in any of its rows.
-    let unvouched = Set(rows.filter { !isSenderVouchedFor($0) }.map(\.pecID))
     var selection = Selection(rows: [], withheld: 0)
     for row in rows {
       switch claim(to: row, of: holder, isVouchedFor: !unvouched.contains(row.pecID)) {

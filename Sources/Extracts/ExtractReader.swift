@@ -48,6 +48,9 @@ public struct ExtractReading: Sendable {
   public var provider = ""
   /// Unix seconds at which it says it was made; nil when `dati.txt` cannot be read.
   public var unixSeconds: Int64?
+
+  /// Of nothing.
+  public init() {}
 }
 
 /// Reads a bundle back and checks all that needs no key.
@@ -73,6 +76,10 @@ public enum ExtractReader {
     var reading = ExtractReading()
     var data: ExtractData?
     var manifests: [Int64: SealManifest] = [:]
+    /// Names below the folder of each seal, sorted: gathered once, for a bundle may have as many folders as files.
+    var sealNames: [Int64: [String]] = [:]
+    /// The stamps of `data` by their seal, in their order.
+    var stamps: [Int64: [ExtractData.Stamp]] = [:]
   }
 }
 
@@ -138,6 +145,7 @@ extension ExtractReader.Work {
       return
     }
     self.data = data
+    stamps = Dictionary(grouping: data.stamps, by: \.seal)
     reading.holder = data.holder
     reading.order = data.order
     reading.provider = data.provider
@@ -147,17 +155,17 @@ extension ExtractReader.Work {
   // MARK: Seals
 
   fileprivate mutating func readSeals() {
-    let names = names(below: "sigilli/").compactMap { $0.split(separator: "/", maxSplits: 1).first.map(String.init) }
-    var numbers: Set<Int64> = []
-    for name in Set(names).sorted() {
-      guard let number = Int64(name), number > 0, String(number) == name else {
-        fault("sigilli/\(name)", "it is not the folder of a seal")
+    var strange: Set<Substring> = []
+    for path in names(below: "sigilli/") {
+      let steps = path.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+      guard let name = steps.first, let number = Int64(name), number > 0, String(number) == name else {
+        if let name = steps.first, strange.insert(name).inserted { fault("sigilli/\(name)", "it is not the folder of a seal") }
         continue
       }
-      numbers.insert(number)
+      sealNames[number, default: []] += steps.dropFirst().map(String.init)
     }
-    for number in numbers.sorted() { readSeal(number) }
-    for stamp in data?.stamps ?? [] where !numbers.contains(stamp.seal) { fault("dati.txt", "it names a stamp of seal \(stamp.seal)") }
+    for number in sealNames.keys.sorted() { readSeal(number) }
+    for stamp in data?.stamps ?? [] where sealNames[stamp.seal] == nil { fault("dati.txt", "it names a stamp of seal \(stamp.seal)") }
     for number in manifests.keys.sorted() {
       guard let manifest = manifests[number], let before = manifests[number - 1] else { continue }
       for wrong in manifest.faults(after: before) { fault("sigilli/\(number)/manifesto.json", wrong.description) }
@@ -166,12 +174,15 @@ extension ExtractReader.Work {
 
   private mutating func readSeal(_ number: Int64) {
     let folder = "sigilli/\(number)/"
+    let names = sealNames[number] ?? []
+    let lists = names.filter { $0.hasPrefix("revoche/") }
     var seal = SealFiles(
       number: number, manifest: take("\(folder)manifesto.json"), signed: take(folder + SealFiles.signedName),
       evidenceRecord: files["\(folder)evidenza.er"], certificates: take("\(folder)certificati.pem"),
-      revocationLists: lists(below: "\(folder)revoche/"), stampAuthorities: files["\(folder)marche.pem"] ?? [])
+      revocationLists: lists.map { BundleFile(String($0.dropFirst("revoche/".count)), files[folder + $0] ?? []) },
+      stampAuthorities: files["\(folder)marche.pem"] ?? [])
     var known: Set<String> = [SealFiles.signedName]
-    for stamp in (data?.stamps ?? []) where stamp.seal == number {
+    for stamp in stamps[number] ?? [] {
       guard BundlePath.isName(stamp.name.utf8), known.contains(stamp.covers), known.insert(stamp.name).inserted else {
         fault("dati.txt", "the stamp \(stamp.name) of seal \(number) stamps what is not there")
         continue
@@ -181,7 +192,7 @@ extension ExtractReader.Work {
           name: stamp.name, token: take(folder + stamp.name), covers: stamp.covers, unixSeconds: stamp.unixSeconds,
           authority: stamp.authority))
     }
-    for name in names(below: folder) where !name.hasPrefix("revoche/") && !known.contains(name) && !SealFiles.ownNames.contains(name) {
+    for name in names where !name.hasPrefix("revoche/") && !known.contains(name) && !SealFiles.ownNames.contains(name) {
       fault(folder + name, "dati.txt does not name this stamp")
     }
     if !seal.manifest.isEmpty {
@@ -218,7 +229,8 @@ extension ExtractReader.Work {
     checkLines(proofs)
     let proven = Set(proofs.map { "\($0.row).json" })
     for name in names(below: "eventi/") where !proven.contains(name) { fault("eventi/\(name)", "prove.txt has no proof for it") }
-    for number in manifests.keys.sorted() where !proofs.contains(where: { $0.seal == number }) {
+    let covering = Set(proofs.map(\.seal))
+    for number in manifests.keys.sorted() where !covering.contains(number) {
       fault("sigilli/\(number)", "no row is under this seal")
     }
   }

@@ -78,11 +78,19 @@ enum VerificationScript {
     firma() { # FILE.p7m CERTIFICATI ORA USCITA: verifica la firma e scrive il contenuto
       if [ -n "$ca" ]; then
         openssl cms -verify -binary -inform DER -in "$1" -CAfile "$ca" $soli -certfile "$2" -purpose any -attime "$3" \
-          -signer "$da_parte/firmatario.pem" -out "$4" 2>"$da_parte/motivo"
+          -signer "$da_parte/firmatario.pem" -certsout "$da_parte/dentro.pem" -out "$4" 2>"$da_parte/motivo"
       else
         openssl cms -verify -binary -inform DER -in "$1" -CAfile "$2" $soli -partial_chain -purpose any -attime "$3" \
-          -signer "$da_parte/firmatario.pem" -out "$4" 2>"$da_parte/motivo"
+          -signer "$da_parte/firmatario.pem" -certsout "$da_parte/dentro.pem" -out "$4" 2>"$da_parte/motivo"
       fi
+    }
+    in_righe() { # i certificati di un file, uno per riga
+      awk '/-----BEGIN/ { c = ""; next } /-----END/ { print c; next } { c = c $0 }' "$1"
+    }
+    noti() { # CERTIFICATI: vero se ogni certificato che stava nella firma appena vista è tra questi
+      in_righe "$1" >"$da_parte/noti"
+      in_righe "$da_parte/dentro.pem" >"$da_parte/dentro"
+      [ -s "$da_parte/dentro" ] && ! grep -q -v -x -F -f "$da_parte/noti" "$da_parte/dentro"
     }
     perche() { # le parole di openssl, in breve
       sed -n -e 's/^.*Verify error: *//p' -e 's/^.*[Vv]erify error:\(.*\)$/\1/p' -e 's/^[0-9A-F]*:error:[^:]*:[^:]*:\([^:]*\):.*$/\1/p' \
@@ -141,6 +149,8 @@ enum VerificationScript {
       fi
       if [ "$esito" -ne 0 ]; then
         male "contenuto.p7m: la firma non è valida: $(perche)"
+      elif ! noti certificati/gestore.pem; then
+        male 'contenuto.p7m: contiene un certificato che non è tra quelli di certificati/gestore.pem'
       elif cmp -s contenuto.txt "$da_parte/contenuto"; then
         bene 'la firma è valida ed è di questo elenco'
         chi

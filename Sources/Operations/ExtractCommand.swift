@@ -20,11 +20,15 @@ public enum ExtractCommand {
 
   /// Makes an extract of the rows that a search finds, into a zip archive or a folder that was not there before.
   ///
-  /// Rows that are not sealed yet are sealed by the running gateway first; that an extract was made is written into the log.
-  /// - Parameter path: ends in `.zip` for an archive, else it is a folder.
+  /// Rows that are not sealed yet are sealed by the running gateway first. The running gateway also writes into the log that an extract was
+  /// made; when none runs the extract is made all the same, and `remark` is told.
+  /// - Parameters:
+  ///   - path: ends in `.zip` for an archive, else it is a folder.
+  ///   - remark: takes warnings, a line each.
   /// - Throws: `CommandFailure` with code 66 when nothing is found, 69 when rows wait for a seal and no gateway runs.
   public static func run(
-    _ words: LogSearchWords, for reader: Reader, to path: String, configurationFile: String, say: (String) -> Void
+    _ words: LogSearchWords, for reader: Reader, to path: String, configurationFile: String, say: (String) -> Void,
+    remark: (String) -> Void
   ) throws {
     let configuration = try Service.load(configurationFile)
     let ledger = try QueueCommands.ledger(configurationFile)
@@ -47,7 +51,18 @@ public enum ExtractCommand {
       say("\(path): \(rows.count) rows" + (withheld == 0 ? "" : "; \(withheld) more name third persons and were left out"))
     } catch let error as SealingError { throw CommandFailure("\(error)", exitCode: CommandFailure.inputOutput) }
     let note = "\(rows.count) rows for \(name(reader)), asked by the operator"
-    _ = try? ControlClient.ask(ControlRequest(verb: "extract-made", text: note), of: configuration.dataDirectory)
+    record(note, of: configuration.dataDirectory, remark: remark)
+  }
+
+  /// Has the running gateway write into the log that an extract was made.
+  static func record(_ note: String, of dataDirectory: String, remark: (String) -> Void) {
+    let reason: String
+    do {
+      let answer = try ControlClient.ask(ControlRequest(verb: "extract-made", text: note), of: dataDirectory)
+      if answer.ok { return }
+      reason = answer.message
+    } catch { reason = (error as? CommandFailure)?.message ?? "\(error)" }
+    remark("warning: the extract is good, but the log does not say that it was made: only the running gateway can write that. \(reason)")
   }
 
   private static func name(_ reader: Reader) -> String {
@@ -57,7 +72,7 @@ public enum ExtractCommand {
     }
   }
 
-  /// The rows of all messages that the search finds, as far as they may be shown.
+  /// The rows that the search finds and those of their messages, as far as they may be shown.
   private static func rows(
     _ words: LogSearchWords, for reader: Reader, in ledger: LedgerReader
   ) throws -> (rows: [EventRecord], withheld: Int) {
@@ -76,20 +91,32 @@ public enum ExtractCommand {
         guard let next = page.next else { break }
         query.cursor = next
       }
-      // A message is told whole: what became of it may stand on another day.
-      var ids: [String] = []
-      var seen: Set<String> = []
-      for row in found where !row.pecID.isEmpty && seen.insert(row.pecID).inserted { ids.append(row.pecID) }
-      var rows: [EventRecord] = []
-      for id in ids { rows += try ledger.events(pecID: id) }
-      rows.sort { ($0.number ?? 0) < ($1.number ?? 0) }
-      switch reader {
-      case .judge: return (rows, 0)
-      case .holder(let address):
-        let selection = ExtractFilter.select(rows, for: address)
-        return (selection.rows, selection.withheld)
-      }
+      return try chosen(found, for: reader) { try ledger.events(pecID: $0) }
     } catch let error as LedgerError { throw CommandFailure("the log cannot be read: \(error)", exitCode: CommandFailure.inputOutput) }
+  }
+
+  /// What is given away of the rows that a search found.
+  /// - Parameter message: all rows of a message. It is told whole: what became of it may stand on another day.
+  static func chosen(
+    _ found: [EventRecord], for reader: Reader, message: (String) throws -> [EventRecord]
+  ) rethrows -> (rows: [EventRecord], withheld: Int) {
+    var rows: [EventRecord] = []
+    var seen: Set<String> = []
+    for row in found {
+      if row.pecID.isEmpty {
+        // About the log itself, and no holder's: a judge may want to know when the clock was not to be trusted, or what was removed.
+        if case .judge = reader { rows.append(row) }
+      } else if seen.insert(row.pecID).inserted {
+        rows += try message(row.pecID)
+      }
+    }
+    rows.sort { ($0.number ?? 0) < ($1.number ?? 0) }
+    switch reader {
+    case .judge: return (rows, 0)
+    case .holder(let address):
+      let selection = ExtractFilter.select(rows, for: address)
+      return (selection.rows, selection.withheld)
+    }
   }
 
   private static func maker(_ configuration: GatewayConfiguration, _ ledger: LedgerReader) throws -> ExtractMaker {

@@ -1,22 +1,32 @@
 import Foundation
+import Sealing
 
 /// `ceralacca verify`: who signed a message, whether it holds at the message's own time, and what it certifies; and whether an extract of
 /// the certified log proves what it says.
 public enum VerifyCommand {
-  /// Verifies files. Ends with exit code 65 when one does not hold, 66 when one cannot be read.
+  /// Verifies files. Ends with exit code 65 when one does not hold, 66 when one cannot be read; all are looked at before.
   /// - Parameters:
   ///   - files: messages, and extracts as zip archives or folders.
-  ///   - authorities: PEM files of who may vouch for an extract's signers and time stamps.
+  ///   - authorities: PEM files of who may vouch for an extract's signers.
+  ///   - stampAuthorities: the same for its time stamps; `authorities` when there are none.
   public static func run(
-    files: [String], verifier: MessageVerifier, authorities: [String] = [], json: Bool, say: (String) -> Void
+    files: [String], verifier: MessageVerifier, authorities: [String] = [], stampAuthorities: [String] = [], json: Bool,
+    say: (String) -> Void
   ) throws {
     guard !files.isEmpty else { throw CommandFailure("no files were named", exitCode: 64) }
+    var vouching = BundleAuthorities.none
+    // Of messages alone only `verifier` judges, which takes files that time stamps could not do with.
+    if !stampAuthorities.isEmpty || files.contains(where: BundleFinding.isBundle) {
+      do { vouching = try BundleAuthorities(signers: authorities, stamps: stampAuthorities) } catch {
+        throw CommandFailure("\(error)", exitCode: CommandFailure.noInput)
+      }
+    }
     var failed = 0
     var unread = 0
     for file in files {
       if BundleFinding.isBundle(file) {
-        let finding = try BundleFinding(file, authorities: authorities)
-        if !finding.holds { failed += 1 }
+        let finding = BundleFinding(file, authorities: vouching)
+        if !finding.wasRead { unread += 1 } else if !finding.holds { failed += 1 }
         say(json ? try Output.json(finding) : finding.text)
         continue
       }

@@ -49,12 +49,14 @@ enum DurableFiles {
 
   /// Makes a folder for its owner alone, and those above it; nothing when it is there.
   static func makeFolder(_ path: String) throws(SealingError) {
+    if isFolder(path) { return }
     do {
       try FileManager.default.createDirectory(
         atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
     } catch {
       throw failed("make", path, error)
     }
+    try syncFolder((path as NSString).deletingLastPathComponent)
   }
 
   /// Makes the names in a folder durable.

@@ -12,6 +12,19 @@ struct SealFolderCheck {
   /// Files that go when their time is over.
   private static let rowFiles = [SealFileNames.rows, SealFileNames.chain]
 
+  /// Files that no list names, of names that stamping gives: an interruption left them, or it goes on just now. They count for nothing.
+  func leftovers() -> [String] {
+    guard let listed = try? store.contents(number).digests, let there = try? names() else { return [] }
+    let list = (try? store.additionsEdition(number)).flatMap { $0 }.map { SealFileNames.additions($0) }
+    return there.filter { $0 != list && listed[$0] == nil && SealFolderCheck.isOfStamping($0) }.sorted()
+  }
+
+  private static func isOfStamping(_ name: String) -> Bool {
+    let plain = name.hasSuffix(".new") ? String(name.dropLast(4)) : name
+    return plain == SealFileNames.stamp || SealFileNames.isAuthority(plain) || SealFileNames.evidenceEdition(plain) != nil
+      || SealFileNames.additionsEdition(plain) != nil
+  }
+
   /// - Parameters:
   ///   - manifest: nil when it could not be read: then rows are compared with nothing but the list.
   ///   - mayLackRows: whether the time of the rows is over.
@@ -43,7 +56,7 @@ struct SealFolderCheck {
     }
     for (name, digest) in contents.digests.sorted(by: { $0.key < $1.key }) {
       guard there.contains(name) else {
-        if !(mayLackRows && SealFolderCheck.rowFiles.contains(name)) { add(name, "it is not there") }
+        if !(mayLackRows && SealFolderCheck.rowFiles.contains(name)) { add(name, "it is not there, and \(list(of: name, lists)) names it") }
         continue
       }
       do {
@@ -52,7 +65,7 @@ struct SealFolderCheck {
         add(name, error.words)
       }
     }
-    for name in there.subtracting(contents.digests.keys).sorted() where !lists.contains(name) {
+    for name in there.subtracting(contents.digests.keys).sorted() where !lists.contains(name) && !SealFolderCheck.isOfStamping(name) {
       add(name, "it was added: \(lists.joined(separator: " and ")) \(lists.count == 1 ? "does" : "do") not name it")
     }
     return faults + rowFaults(manifest, mayLackRows: mayLackRows)

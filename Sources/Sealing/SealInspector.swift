@@ -47,29 +47,38 @@ public struct SealInspector: Sendable {
     if let ledger {
       do {
         for record in try ledger.seals() { known[record.number] = record }
-        oldestRow = (try ledger.purgedRows().last?.upperBound ?? 0) + 1
+        oldestRow = SealInspector.next(try ledger.purgedRows().last?.upperBound ?? 0)
       } catch {
         throw .ledger("\(error)")
       }
     }
     let there = Set(try store.numbers())
-    let last = max(known.keys.max() ?? 0, there.max() ?? 0)
-    if only == nil { try lookAround(lastKnown: ledger == nil ? last : known.keys.max() ?? 0, &inspection) }
-    guard let range = only ?? (last > 0 ? 1...last : nil) else { return inspection }
+    let lastKnown = ledger == nil ? there.max() ?? 0 : known.keys.max() ?? 0
+    if only == nil { try lookAround(lastKnown: lastKnown, &inspection) }
+    // Whatever number a stray folder has: what lies between is named as one.
+    var next = only?.lowerBound ?? 1
     var previous: SealManifest?
-    if range.lowerBound > 1 { previous = try? store.manifest(range.lowerBound - 1) }
-    for number in range where number <= last {
+    if next > 1 { previous = try? store.manifest(next - 1) }
+    for number in there.union(known.keys).sorted() where only?.contains(number) ?? true {
       progress?(number)
       inspection.seals += 1
+      if number > next { addGap(next...(number - 1), &inspection) }
+      if number > next || !there.contains(number) { previous = nil }
+      next = number == .max ? number : number + 1
       guard there.contains(number) else {
         inspection.add(SealFault(seal: number, words: "its folder is missing"))
-        previous = nil
         continue
       }
       previous = try verify(number, after: previous, known: known[number], oldestRow: oldestRow, now: now, &inspection)
     }
-    if let beyond = range.first(where: { $0 > last }) { inspection.add(SealFault(seal: beyond, words: "there is no such seal")) }
+    if let only, next <= only.upperBound { inspection.add(SealFault(seal: next, words: "there is no such seal")) }
     return inspection
+  }
+
+  private func addGap(_ gap: ClosedRange<Int64>, _ inspection: inout SealInspection) {
+    let isOne = gap.lowerBound == gap.upperBound
+    let words = isOne ? "its folder is missing" : "the folders of this one and of all up to \(gap.upperBound) are missing"
+    inspection.add(SealFault(seal: gap.lowerBound, words: words))
   }
 
   /// What stands in the store beside seals.
@@ -101,8 +110,10 @@ public struct SealInspector: Sendable {
     var manifest: SealManifest?
     do { manifest = try store.manifest(number) } catch { add(SealFileNames.manifest, error.words) }
     let mayLackRows = (manifest?.last ?? known?.last).map { $0 < oldestRow } ?? false
-    for fault in SealFolderCheck(store: store, number: number).faults(manifest: manifest, mayLackRows: mayLackRows) {
-      inspection.add(fault)
+    let check = SealFolderCheck(store: store, number: number)
+    for fault in check.faults(manifest: manifest, mayLackRows: mayLackRows) { inspection.add(fault) }
+    for name in check.leftovers() {
+      inspection.remarks.append("seal \(number), \(name): no list names it; stamping was interrupted there, or goes on just now")
     }
     let files: StoredSeal
     do { files = try store.seal(number) } catch {
@@ -123,6 +134,7 @@ public struct SealInspector: Sendable {
       for fault in manifest.faults(after: previous) { add(SealFileNames.manifest, fault.detail) }
     }
     if let known { compare(manifest, known, &inspection) }
+    try compareContents(manifest, oldestRow: oldestRow, &inspection)
     try compareChain(manifest, oldestRow: oldestRow, &inspection)
     return manifest
   }
@@ -209,6 +221,23 @@ public struct SealInspector: Sendable {
         SealFault(
           seal: manifest.number, file: SealFileNames.manifest,
           words: "the ledger remembers another \(differing.joined(separator: ", ")): one of the two was changed"))
+    }
+  }
+
+  /// The digest of the list of contents, in the row that was written with the seal.
+  private func compareContents(_ manifest: SealManifest, oldestRow: Int64, _ inspection: inout SealInspection) throws(SealingError) {
+    guard let ledger, SealInspector.next(manifest.last) >= oldestRow,
+      let contents = try? store.contents(manifest.number, SealFileNames.contents)
+    else { return }
+    let row: EventRecord?
+    do { row = try ledger.search(LogQuery(relatedID: Sealer.name(manifest.number), kinds: [.sealed], limit: 1)).rows.first } catch {
+      throw .ledger("\(error)")
+    }
+    // Of a seal whose commit was interrupted there is no row yet.
+    guard let detail = row?.detail else { return }
+    if !detail.hasSuffix("contents \(Hex.encode(SHA256.digest(contents.octets)))") {
+      let words = "it is not the list that row \(row?.number ?? 0) of the log was written about"
+      inspection.add(SealFault(seal: manifest.number, file: SealFileNames.contents, words: words))
     }
   }
 

@@ -9,8 +9,6 @@ public enum SealReason: String, Sendable, CaseIterable {
   case size
   /// The operator asked.
   case asked
-  /// The gateway ends.
-  case stop
 }
 
 /// When a seal is due: a rule without a clock of its own.

@@ -122,9 +122,6 @@ public struct SealStore: Sendable {
 
   /// The files of a seal but for its rows, as they are; nothing is verified.
   public func seal(_ number: Int64) throws(SealingError) -> StoredSeal {
-    func optional(_ name: String) throws(SealingError) -> [UInt8]? {
-      DurableFiles.exists(file(number, name)) ? try read(number, name) : nil
-    }
     var lists: [String: [UInt8]] = [:]
     let revocation = file(number, SealFileNames.revocation)
     if DurableFiles.isFolder(revocation) {
@@ -137,11 +134,12 @@ public struct SealStore: Sendable {
     for name in listed.filter(SealFileNames.isAuthority).sorted() { authorities += try read(number, name) }
     var evidence: [UInt8]?
     if let edition = try evidenceEdition(number) { evidence = try read(number, SealFileNames.evidence(edition)) }
+    // One that no list names yet does not count: its certificates and its record may not be there.
+    let stamp = listed.contains(SealFileNames.stamp) ? try read(number, SealFileNames.stamp) : nil
     return StoredSeal(
       number: number, manifest: try read(number, SealFileNames.manifest), signature: try read(number, SealFileNames.signature),
-      certificates: try read(number, SealFileNames.certificates), revocationLists: lists, stamp: try optional(SealFileNames.stamp),
-      stampAuthorities: authorities, evidence: evidence,
-      hasRows: DurableFiles.exists(file(number, SealFileNames.rows)))
+      certificates: try read(number, SealFileNames.certificates), revocationLists: lists, stamp: stamp, stampAuthorities: authorities,
+      evidence: evidence, hasRows: DurableFiles.exists(file(number, SealFileNames.rows)))
   }
 
   /// The newest edition of the evidence record that the list of contents knows of; nil when there is none.

@@ -102,6 +102,17 @@ public struct Sealer: Sendable {
   /// How a seal is named among the identifiers of a row.
   static func name(_ seal: Int64) -> String { "seal-\(seal)" }
 
+  /// The changes by which rows go whose time is over, with the row that says so: who verifies the log believes no purge without it.
+  /// - Parameter words: why, for people.
+  public func purge(_ rows: ClosedRange<Int64>, at instant: Instant, _ words: String) -> [LedgerChange] {
+    var row = event(.purged, seal: nil, at: instant, "rows \(rows.lowerBound) to \(rows.upperBound): \(words)")
+    row.relatedIDs = [Sealer.purgeName(rows)]
+    return [.purge(first: rows.lowerBound, last: rows.upperBound), .event(row)]
+  }
+
+  /// How a purge is named among the identifiers of its row.
+  static func purgeName(_ rows: ClosedRange<Int64>) -> String { "purge-\(rows.lowerBound)-\(rows.upperBound)" }
+
   // MARK: What is to be sealed
 
   private func uncovered() throws(SealingError) -> (seal: SealRecord?, first: Int64, last: Int64)? {

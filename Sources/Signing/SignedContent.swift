@@ -13,6 +13,8 @@ public enum SignedContentError: Error, Sendable, Equatable, CustomStringConverti
   case stranger(subject: String, reason: String?)
   /// The signer's certificate is not valid at the time (seconds since 1970).
   case outsideValidity(subject: String, notBefore: Int64, notAfter: Int64, at: Int64)
+  /// The signer's certificate, or one of its authorities', had been taken back by the time: since when (seconds since 1970), and why.
+  case revoked(subject: String, since: Int64, reason: String)
 
   public var description: String {
     switch self {
@@ -25,6 +27,8 @@ public enum SignedContentError: Error, Sendable, Equatable, CustomStringConverti
     case .stranger(let subject, let reason?): "it is signed by \(subject), for whom no given authority vouches: \(reason)"
     case .outsideValidity(let subject, let notBefore, let notAfter, let at):
       "the certificate of \(subject) is valid from \(Calendar.text(notBefore)) to \(Calendar.text(notAfter)), not on \(Calendar.text(at))"
+    case .revoked(let subject, let since, let reason):
+      "the certificate of \(subject) had been revoked \(RevocationList.since(since)) (\(reason))"
     }
   }
 }
@@ -41,6 +45,8 @@ public struct SignedContent: Sendable, Equatable {
   public let signer: CertificateFacts
   /// What the signer's clock said, seconds since 1970; nil when the signature does not say.
   public let signingTime: Int64?
+  /// What the lists given say of the signer; `notChecked` without lists or anchors.
+  public let revocation: SignatureVerdict.Revocation
 
   /// Opens a signed file and verifies it.
   ///
@@ -50,14 +56,16 @@ public struct SignedContent: Sendable, Equatable {
   ///   - anchors: the authorities, or nil: only `signers` count.
   ///   - at: the time at which the signer's certificate must be valid, seconds since 1970; nil takes the signer's clock, for a copy
   ///     that was judged when it came.
+  ///   - lists: revocation lists, looked up along the path to the anchors; nil leaves revocation unchecked. A list that is missing or stale
+  ///     does not count against the signer: `revocation` tells of it.
   /// - Throws: why nothing of it may be used.
   public static func open(
-    _ p7m: [UInt8], signers: [[UInt8]], anchors: TrustAnchors?, at: Int64?
+    _ p7m: [UInt8], signers: [[UInt8]], anchors: TrustAnchors?, at: Int64?, lists: RevocationLists? = nil
   ) throws(SignedContentError) -> SignedContent {
     guard p7m.count <= maximumBytes else { throw .tooLarge(p7m.count) }
     guard let cms = binary(p7m) else { throw .refused(.malformed("not a CMS message")) }
     // Without a time of its own the signature is judged at the beginning of time: it is expired for nobody and valid for nobody.
-    let examination = SignatureExamination(anchors: anchors, lists: nil, memory: nil, at: at, now: at ?? .min)
+    let examination = SignatureExamination(anchors: anchors, lists: lists, memory: nil, at: at, now: at ?? .min)
     let opened: SignatureExamination.Opened
     switch examination.open(cms, detached: false) {
     case .failure(let refusal): throw .refused(refusal.reason)
@@ -81,7 +89,10 @@ public struct SignedContent: Sendable, Equatable {
     guard verdict.validity == .valid else {
       throw .outsideValidity(subject: signer.subject, notBefore: signer.notBefore, notAfter: signer.notAfter, at: verdict.judgedAt)
     }
-    return SignedContent(content: content, signer: signer, signingTime: verdict.signingTime)
+    if verdict.isRevoked, case .revoked(let since, let reason) = verdict.revocation {
+      throw .revoked(subject: signer.subject, since: since, reason: reason)
+    }
+    return SignedContent(content: content, signer: signer, signingTime: verdict.signingTime, revocation: verdict.revocation)
   }
 
   /// Whether octets begin as a signed file does: a SignedData in DER, BER, PEM or base64. Nothing is verified.

@@ -97,8 +97,9 @@ struct Verify: ParsableCommand {
     abstract:
       "Says who signed a PEC message, whether it holds at the message's own time, and what it certifies; checks extracts of the log.",
     discussion: """
-      An extract of the certified log is a zip archive or a folder; with --ca it is also said
-      whether these authorities vouch for who signed and who stamped it.
+      An extract of the certified log is a zip archive or a folder. With --ca its signers
+      must bear the provider's name, and these authorities vouch for them; those of
+      --stamp-ca vouch for its time stamps.
 
       Reads files with CRLF or LF line ends. With the provider index of the messages'
       time it says whose certificate it is, and whether From belongs to that provider;
@@ -108,9 +109,11 @@ struct Verify: ParsableCommand {
       EXAMPLES
         ceralacca verify --ca ca.pem mail/new/*
         ceralacca verify --ca ca.pem --index index.ldif --crl ca.crl mail/new/*
-        ceralacca verify --ca authorities.pem extract.zip
+        ceralacca verify --ca authorities.pem --stamp-ca stamping.pem extract.zip
       """)
   @Option(help: "PEM file of the authorities that may vouch for the signer; the system's when it is not given.") var ca: String?
+  @Option(help: "PEM file of the authorities that may vouch for an extract's time stamps; --ca when it is not given.")
+  var stampCa: String?
   @Option(help: "The provider index, LDIF or signed.") var index: String?
   @Option(help: "PEM file with the certificates, or their authorities, that must have signed the index; --ca when it is not given.")
   var indexSigners: String?
@@ -121,7 +124,9 @@ struct Verify: ParsableCommand {
   func run() throws {
     try Outcome.of {
       let verifier = try MessageVerifier(authority: ca, index: index, indexSigners: indexSigners, revocationLists: crl)
-      try VerifyCommand.run(files: files, verifier: verifier, authorities: ca.map { [$0] } ?? [], json: json, say: Outcome.say)
+      try VerifyCommand.run(
+        files: files, verifier: verifier, authorities: ca.map { [$0] } ?? [], stampAuthorities: stampCa.map { [$0] } ?? [], json: json,
+        say: Outcome.say)
     }
   }
 }

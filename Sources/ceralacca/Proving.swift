@@ -94,7 +94,7 @@ struct LogExtract: ParsableCommand {
   func run() throws {
     let reader = holder.map { ExtractCommand.Reader.holder($0) } ?? .judge(order: order ?? "")
     try Outcome.of {
-      try ExtractCommand.run(asked.words, for: reader, to: toFile, configurationFile: file.config, say: Outcome.say)
+      try ExtractCommand.run(asked.words, for: reader, to: toFile, configurationFile: file.config, say: Outcome.say, remark: remark)
     }
   }
 }

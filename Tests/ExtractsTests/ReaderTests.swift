@@ -97,6 +97,29 @@ import Testing
     #expect(ExtractReader.read(provider).faults.contains { $0.words.contains("another provider") })
   }
 
+  /// Anybody can write a number: it is read before any signature is.
+  @Test func numbersOfAnySizeAreReadWithoutTrapping() throws {
+    let data = String(decoding: world.files["dati.txt"], as: UTF8.self)
+    let issued = try #require(data.split(separator: "\n").first { $0.hasPrefix("emesso: ") })
+    let stamp = try #require(data.split(separator: "\n").first { $0.hasPrefix("marca: 1 ") })
+    let time = try #require(stamp.split(separator: " ").dropFirst(4).first)
+    for number in [Int64.min, Int64.min + 1, .max, 1 << 40, -1 << 40].map(String.init) + ["-9223372036854775809", "9223372036854775808"] {
+      let crafted = [
+        (String(issued), "emesso: \(number) 3600"), (String(issued), "emesso: 1795254266 \(number)"), ("omesse: 0", "omesse: \(number)"),
+        (String(stamp), String(stamp.replacing(time, with: number))),
+        (String(stamp), String(stamp.replacing("marca: 1 ", with: "marca: \(number) "))),
+      ]
+      for (old, new) in crafted {
+        let faults = ExtractReader.read(world.files.replacing("dati.txt", old, new)).faults
+        #expect(faults.contains { $0.file == "dati.txt" }, "\(new)")
+      }
+      let proofs = ExtractReader.read(world.files.replacing("prove.txt", "row 3 seal 1", "row \(number) seal \(number)")).faults
+      #expect(proofs.contains { $0.file == "prove.txt" })
+      _ = ExtractReader.read(world.files.replacing("eventi/3.json", #""number":3"#, #""number":\#(number)"#))
+      _ = ExtractReader.read(world.files + [BundleFile("sigilli/\(number)/manifesto.json", "{}")])
+    }
+  }
+
   @Test func whateverComesIsReadWithoutTrapping() {
     var seed: UInt64 = 88_172_645_463_325_252
     func next(_ bound: Int) -> Int {

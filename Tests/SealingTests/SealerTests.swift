@@ -203,7 +203,7 @@ import Testing
     try Data(rows).write(to: URL(fileURLWithPath: desk.store.file(1, "rows.jsonl")))
     #expect(try desk.verify().faults == [])
 
-    try desk.ledger.commit([.purge(first: 1, last: 3)])
+    try desk.ledger.commit(try desk.sealer().purge(1...3, at: desk.later(days: 1000), "their time is over"))
     #expect(try desk.store.removeRows(through: 6) == [1])
     #expect(try desk.store.removeRows(through: 6) == [])
     #expect(try desk.files(1).contains("rows.jsonl") == false)
@@ -214,10 +214,50 @@ import Testing
     try desk.fill(1)
     try desk.seal()
     #expect(try desk.verify().faults == [])
+    #expect(try desk.inspector().verifyLog().faults == [])
+  }
+
+  @Test func rowsThatNobodyPurgedAreMissed() throws {
+    let desk = try Desk()
+    try desk.fill(4)
+    try desk.seal()
+    // As an intruder with SQL would: the rows go, and the purge that lets them go has no row of its own.
+    try desk.ledger.commit([.purge(first: 1, last: 3)])
+    let faults = try desk.inspector().verifyLog().faults
+    #expect(faults.contains { $0.row == 3 && $0.words.contains("no row of the log says that they were") }, "\(faults)")
+    // One who knows that writes the row as well.
+    let other = try Desk()
+    try other.fill(4)
+    try other.seal()
+    try other.ledger.commit(try other.sealer().purge(1...3, at: other.instant, "their time is over"))
+    let early = try other.inspector().verifyLog().faults
+    #expect(early.contains { $0.row == 3 && $0.words.contains("not 30 months old") }, "\(early)")
+  }
+
+  @Test func rowsBeforeTheBeginningAreFound() throws {
+    let desk = try Desk()
+    try desk.fill(3)
+    try desk.allowChanges()
+    try desk.ledger.execute(
+      "CREATE TEMP TABLE copy AS SELECT * FROM events WHERE number = 2; UPDATE copy SET number = -7; INSERT INTO events SELECT * FROM copy")
+    let faults = try desk.inspector().verifyLog().faults
+    #expect(faults.contains { $0.row == -7 && $0.words.hasPrefix("added") }, "\(faults)")
+  }
+
+  @Test func rowsCutOffTheEndAreMissed() throws {
+    let desk = try Desk()
+    try desk.fill(3)
+    try desk.allowChanges()
+    try desk.ledger.execute("DELETE FROM events WHERE number = (SELECT max(number) FROM events)")
+    let faults = try desk.inspector().verifyLog().faults
+    #expect(faults.contains { $0.row == 3 && $0.words.hasPrefix("missing: the log ends at row 2") }, "\(faults)")
   }
 }
 
 extension Desk {
+  /// So many days after the desk's present.
+  func later(days: Int64) -> Instant { Instant(unixSeconds: instant.unixSeconds + days * 86_400, utcOffsetSeconds: 3600) }
+
   /// Takes the triggers away that keep rows as they are.
   func allowChanges() throws {
     for name in try ledger.tables().compactMap({ $0.firstMatch(of: /CREATE TRIGGER ([a-z_]+)/).map { String($0.1) } }) {

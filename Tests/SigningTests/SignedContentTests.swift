@@ -132,6 +132,32 @@ import Testing
     #expect(throws: SignedContentError.self) { try SignedContent.open(silent, signers: [facts.der], anchors: nil, at: nil) }
   }
 
+  @Test func revocation() throws {
+    let facts = try world.credentials().certificate
+    let p7m = try made("revocation")
+    func opened(_ list: [UInt8]?, signers: [[UInt8]] = []) throws -> SignedContent {
+      let anchors = try world.anchors("root", "middle")
+      let lists = RevocationLists()
+      if let list { _ = try lists.load(list, named: "x", anchors: anchors) }
+      return try SignedContent.open(p7m, signers: signers, anchors: anchors, at: world.now, lists: lists)
+    }
+    guard case .good = try opened(world.list("content-good")).revocation, case .noList = try opened(nil).revocation else {
+      Issue.record("a signer who was not revoked")
+      return
+    }
+    let since = world.now - 100
+    let revoking = try world.list("content-revoked", [Revoked(certificate: "signer", at: since, reason: "keyCompromise")])
+    for signers in [[], [facts.der]] {
+      #expect(throws: SignedContentError.revoked(subject: facts.subject, since: since, reason: "key compromise")) {
+        try opened(revoking, signers: signers)
+      }
+    }
+    let later = try world.list("content-later", [Revoked(certificate: "signer", at: world.now + 1, reason: "superseded")])
+    #expect(try opened(later).revocation == .revoked(at: world.now + 1, reason: "superseded"))
+    #expect(try open(p7m).get().revocation == .notChecked)
+    #expect(SignedContentError.revoked(subject: "X", since: .min, reason: "r").description.contains("cannot be read"))
+  }
+
   @Test func whatIsRefused() throws {
     let detached = try world.signature("beside", of: SignedContentTests.index)
     #expect(try fault(detached) == .refused(.contentMissing))
