@@ -18,7 +18,8 @@ extension Reader {
     // RFC 6109 §2.3: rows are kept for 30 months, and nobody may configure less.
     let months = whole(section, "retentionMonths", 30...1200, usual: usual.retentionMonths)
     let margin = whole(section, "marginDays", 0...3650, usual: usual.marginDays)
-    let rows = whole(section, "sealEveryRows", 1...1_000_000, usual: usual.sealEveryRows)
+    // A seal is followed by rows about itself: with too few to a seal each would ask for the next.
+    let rows = whole(section, "sealEveryRows", 10...1_000_000, usual: usual.sealEveryRows)
     let daily = section.has("sealDailyAt") ? timeOfDay(section, section.optional("sealDailyAt")) : usual.sealDailyAt
     let address = section.optional("extractAddress").map { extractAddress(section, $0, provider) }
     let stamps = timeStamps(section)

@@ -4,6 +4,7 @@ import EventLoop
 import Journey
 import Ledger
 import Limits
+import LogRequests
 import Logging
 import PEC
 import Sealing
@@ -34,6 +35,8 @@ final class LogKeeper: Sendable {
   let configuration: GatewayConfiguration
   let inboxes: [Mailbox<LaneMessage>]
   private let asked = Handoff<Asked>()
+  /// Requests for extracts that failed; touched by the keeper's thread alone.
+  let requestRetries = Mutex(RequestRetries())
   /// What the lanes say of mails of our own, one at a time.
   private let verdicts = Handoff<Verdict>()
   private let thread = Mutex<WorkerThread?>(nil)
@@ -138,7 +141,7 @@ final class LogKeeper: Sendable {
 
   private func sealWhatIsDue(_ round: inout Round, at now: Instant) {
     do {
-      while let reason = try sealer.due(at: now) {
+      while !asked.isClosed, let reason = try sealer.due(at: now) {
         guard let seal = try sealNext(reason) else { break }
         shared.logger.notice("the log is sealed", metadata: ["seal": "\(seal.number)", "rows": "\(seal.first)-\(seal.last)"])
         round.nextStamp = 0
@@ -173,7 +176,8 @@ final class LogKeeper: Sendable {
     report(outcome)
     if outcome.alarms.isEmpty {
       round.retrySeconds = LogKeeper.firstRetrySeconds
-      round.nextStamp = .max
+      // A round stamps so many; after a long silence of the authorities more wait.
+      round.nextStamp = outcome.changes.isEmpty ? .max : now.unixSeconds
     } else {
       round.nextStamp = now.unixSeconds + round.retrySeconds
       round.retrySeconds = min(round.retrySeconds * 2, LogKeeper.lastRetrySeconds)
@@ -210,20 +214,20 @@ final class LogKeeper: Sendable {
   private func purge(_ now: Instant) throws {
     let settings = configuration.certifiedLog
     let limit = LegalDay(now).before(months: settings.retentionMonths).advanced(by: -Int64(settings.marginDays))
-    let holds = try ledger.holds()
-    let sealed = try ledger.lastSeal()?.last ?? 0
-    for day in try ledger.logDays() {
-      guard day.day < limit, day.last <= sealed, !holds.contains(where: { $0.from <= day.day && day.day <= $0.to }) else { return }
-      guard let first = try ledger.firstEventNumber(), first <= day.last else { continue }
-      var next = first
-      while next <= day.last {
-        let last = min(day.last, next + LogKeeper.purgedRows - 1)
-        if let failure = commit([.purge(first: next, last: last)]) { throw LogKeeperError(failure) }
+    let over = Retention.purgeable(
+      try ledger.logDays(), holds: try ledger.holds(), before: limit, sealed: try ledger.lastSeal()?.last ?? 0)
+    for (day, end) in over {
+      guard var next = try ledger.firstEventNumber(), next <= end else { continue }
+      let first = next
+      while next <= end {
+        if asked.isClosed || shared.clock.distrust != nil { return }
+        let last = min(end, next + LogKeeper.purgedRows - 1)
+        let words = "of \(day.text) and before, kept for \(settings.retentionMonths) months and longer"
+        if let failure = commit(sealer.purge(next...last, at: shared.now(), words)) { throw LogKeeperError(failure) }
         next = last + 1
       }
-      _ = try store.removeRows(through: day.last)
-      shared.note(.purged, "\(day.day.text): rows \(first) to \(day.last), kept for \(settings.retentionMonths) months and longer")
-      shared.logger.notice("a day of the log is purged", metadata: ["day": "\(day.day.text)", "rows": "\(first)-\(day.last)"])
+      _ = try store.removeRows(through: end)
+      shared.logger.notice("a day of the log is purged", metadata: ["day": "\(day.text)", "rows": "\(first)-\(end)"])
     }
   }
 }

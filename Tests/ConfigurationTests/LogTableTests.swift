@@ -26,7 +26,7 @@ import Testing
     ),
     (
       "certifiedLog: { sealEveryRows: 0 }",
-      "17:32: key 'certifiedLog.sealEveryRows': is '0', which is out of range; write a whole number from 1 to 1000000"
+      "17:32: key 'certifiedLog.sealEveryRows': is '0', which is out of range; write a whole number from 10 to 1000000"
     ),
     (
       "certifiedLog: { sealDailyAt: 24:00 }",
