@@ -138,7 +138,12 @@ private final class CommitterDesk: Sendable {
       }
       if case .conflict = error, prepared.count > 1 {
         // One of them is at odds with what is there; the others must not suffer for it.
-        for plan in prepared { if let reason = settle([plan]) { return reason } }
+        for (index, plan) in prepared.enumerated() {
+          guard let reason = settle([plan]) else { continue }
+          // Storage is gone, and whoever was not tried any more waits for an answer all the same.
+          fail(prepared.dropFirst(index + 1), reason)
+          return reason
+        }
         return nil
       }
       // The transaction was rolled back and the octets are garbage: nothing was promised, and the next one may succeed.
@@ -151,7 +156,7 @@ private final class CommitterDesk: Sendable {
     return nil
   }
 
-  private func fail(_ prepared: [Prepared], _ reason: String) {
+  private func fail(_ prepared: some Sequence<Prepared>, _ reason: String) {
     for plan in prepared {
       spool.release(plan.deliveries.flatMap(\.entry.content))
       plan.then(reason)

@@ -45,30 +45,90 @@ enum TraceWords {
     return parts.joined(separator: ": ")
   }
 
-  private static func attempts(_ entry: QueueEntry, _ now: Int64) -> String {
+  static func attempts(_ entry: QueueEntry, _ now: Int64) -> String {
     if entry.recipients.isEmpty { return "the mailbox server took it, and its delivery report is awaited" }
     let next = entry.dueAt <= now ? "now" : "in \(span(entry.dueAt - now))"
     guard entry.attempts > 0 else { return "the first attempt is \(next)" }
     return "\(entry.attempts) attempts, the next \(next); last: \(entry.lastError ?? "no word")"
   }
+}
+
+/// What a trace says of each recipient of a message: how far it is for him, and why it is no further.
+struct TraceFates {
+  private let events: [EventRecord]
+  private let entries: [QueueEntry]
+  private let watch: DeadlineWatch?
+  private let isAccepted: Bool
+  private let now: Int64
+  // How receipts and notices fare on their way to the sender, by Message-ID: rows and entries name him, and not whom they are about.
+  private let delivered: Set<String>
+  private let dropped: [String: EventRecord]
+  private let waiting: [String: QueueEntry]
+
+  /// - Parameters:
+  ///   - events: all rows about the message, oldest first.
+  ///   - entries: all entries of the queue about it.
+  ///   - watch: the deadline that runs for it; nil when none does.
+  ///   - isAccepted: false for a message of our own sender that was not accepted.
+  ///   - now: Unix seconds.
+  init(_ events: [EventRecord], _ entries: [QueueEntry], _ watch: DeadlineWatch?, isAccepted: Bool, now: Int64) {
+    self.events = events
+    self.entries = entries
+    self.watch = watch
+    self.isAccepted = isAccepted
+    self.now = now
+    delivered = Set(events.filter { $0.kind == .noticeDelivered }.flatMap(\.relatedIDs))
+    dropped = Dictionary(
+      events.filter { $0.kind == .noticeDropped }.flatMap { row in row.relatedIDs.map { ($0, row) } }, uniquingKeysWith: { $1 })
+    waiting = Dictionary(entries.map { ($0.messageID, $0) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  /// A recipient's fate.
+  func fate(_ status: RecipientStatus) -> MessageTrace.Fate {
+    let recipient = status.recipient
+    return MessageTrace.Fate(
+      address: recipient.address, recipientClass: recipient.recipientClass.rawValue, state: status.state.rawValue,
+      since: QueueCommands.time(status.changedAt), why: why(recipient, status.state, since: status.changedAt))
+  }
 
   /// Why there is no receipt, or where it is.
-  static func fate(
-    _ status: RecipientStatus, _ events: [EventRecord], _ entries: [QueueEntry], _ watch: DeadlineWatch?, isAccepted: Bool, now: Int64
-  ) -> MessageTrace.Fate {
-    let address = status.recipient.address
-    return MessageTrace.Fate(
-      address: address, recipientClass: status.recipient.recipientClass.rawValue, state: status.state.rawValue,
-      since: QueueCommands.time(status.changedAt), why: why(status, Story(address, events, entries), isAccepted: isAccepted, now: now))
+  func why(_ recipient: Recipient, _ state: RecipientStatus.State, since: Int64) -> String {
+    if !isAccepted { return "The message was not accepted: nothing was sent to anybody, and the sender has a notice that says why." }
+    let story = Story(recipient.address, events, entries)
+    switch state {
+    case .delivered:
+      let receipts = story.receipts
+      return receipts.isEmpty
+        ? "It is in the mailbox; the log has no receipt for it." : "It is in the mailbox, and the receipt \(way(of: receipts))."
+    case .failed: return lost(story)
+    case .refused: return "The message was not accepted: nothing was sent to him."
+    case .open:
+      if let way = story.way { return story.isAwaited ? awaited : "It has not left us yet: \(TraceWords.attempts(way, now))." }
+      return "It has not left us yet, and nothing in the queue would take it: look at the log lines of that time."
+    case .relayed:
+      let reply = story.rows(.envelopeSent).last?.detail.map { " with the words \"\($0)\"" } ?? ""
+      if recipient.recipientClass == .ordinary { return "The next hop took it\(reply). Ordinary mail: no receipt will come." }
+      return
+        "The next hop took it \(TraceWords.span(now - since)) ago\(reply), and his provider has not answered since: neither take-charge "
+        + "nor delivery has come back. " + silence(story, state)
+    case .takenInCharge:
+      if let way = story.way { return story.isAwaited ? awaited : "It is not in the mailbox yet: \(TraceWords.attempts(way, now))." }
+      return
+        "His provider has had it in charge for \(TraceWords.span(now - since)) and has not said that it is in the mailbox: no delivery "
+        + "receipt has come back. " + silence(story, state)
+    }
   }
+
+  private var awaited: String { "The mailbox server took it and has not yet reported that it is in the mailbox." }
 
   /// What concerns one recipient.
   private struct Story {
-    var events: [EventRecord]
+    /// Rows about him, oldest first.
+    let events: [EventRecord]
     /// The message itself on its way to him.
-    var way: QueueEntry?
-    /// Receipts and notices that still wait to be delivered to the sender.
-    var receipts: [QueueEntry]
+    let way: QueueEntry?
+    /// True when the mailbox server has it and has not said what became of it.
+    let isAwaited: Bool
 
     init(_ address: String, _ events: [EventRecord], _ entries: [QueueEntry]) {
       self.events = events.filter { event in event.recipient.map { ASCII.equal($0, address) } ?? false }
@@ -76,50 +136,69 @@ enum TraceWords {
         (entry.kind == .envelope || entry.kind == .anomaly || entry.kind == .ordinary)
           && (entry.recipients + entry.awaiting).contains { ASCII.equal($0, address) }
       }
-      receipts = entries.filter { [.deliveryComplete, .deliveryBrief, .deliveryConcise, .nonDelivery].contains($0.kind) }
+      isAwaited = way?.awaiting.contains { ASCII.equal($0, address) } ?? false
     }
 
-    func last(_ kinds: EventKind...) -> EventRecord? { events.last { kinds.contains($0.kind) } }
-  }
+    func rows(_ kinds: EventKind...) -> [EventRecord] { events.filter { kinds.contains($0.kind) } }
 
-  private static func why(_ status: RecipientStatus, _ story: Story, isAccepted: Bool, now: Int64) -> String {
-    if !isAccepted { return "The message was not accepted: nothing was sent to anybody, and the sender has a notice that says why." }
-    switch status.state {
-    case .delivered:
-      guard let receipt = story.receipts.first else { return "It is in the mailbox, and the receipt went to the sender." }
-      return "It is in the mailbox; the receipt is made and waits to be delivered to the sender (\(attempts(receipt, now)))."
-    case .failed:
-      let reason = story.last(.nonDelivery, .virusNonDelivery, .dropped)
-      return "It will not be delivered\(reason?.detail.map { ": \($0)" } ?? ""); the sender has a notice instead of a receipt."
-    case .refused: return "The message was not accepted: nothing was sent to him."
-    case .open:
-      if let way = story.way { return "It has not left us yet: \(attempts(way, now))." }
-      return "It has not left us yet, and nothing in the queue would take it: look at the log lines of that time."
-    case .relayed:
-      let sent = story.last(.envelopeSent)
-      let reply = sent?.detail.map { " with the words \"\($0)\"" } ?? ""
-      if status.recipient.recipientClass == .ordinary {
-        return "The next hop took it\(reply). Ordinary mail: no receipt will come."
+    /// Rows of delivery receipts, ours and those that came from his provider.
+    var receipts: [EventRecord] {
+      rows(.delivery, .notificationReceived).filter { $0.kind == .delivery || $0.error == CertificationError.none.rawValue }
+    }
+
+    /// Rows of notices that it will not be delivered, ours and those that came from his provider.
+    var refusals: [EventRecord] {
+      rows(.nonDelivery, .virusNonDelivery, .notificationReceived).filter {
+        $0.kind != .notificationReceived || $0.error != CertificationError.none.rawValue
       }
-      return
-        "The next hop took it \(span(now - status.changedAt)) ago\(reply), and his provider has not answered since: neither take-charge "
-        + "nor delivery has come back. " + silence(story)
-    case .takenInCharge:
-      if let way = story.way {
-        let awaits = way.awaiting.contains { ASCII.equal($0, status.recipient.address) }
-        return awaits
-          ? "The mailbox server took it and has not yet reported that it is in the mailbox."
-          : "It is not in the mailbox yet: \(attempts(way, now))."
-      }
-      return
-        "His provider has had it in charge for \(span(now - status.changedAt)) and has not said that it is in the mailbox: no delivery "
-        + "receipt has come back. " + silence(story)
     }
   }
 
-  private static func silence(_ story: Story) -> String {
-    if story.last(.timeoutSecond) != nil { return "The sender was told after 24 hours; a receipt may still come." }
-    if story.last(.timeoutFirst) != nil { return "The sender was told after 12 hours." }
-    return "The sender is told when the deadline below passes."
+  /// What became of the receipts or notices that these rows made or brought.
+  private func way(of rows: [EventRecord], to whom: String = "the sender") -> String {
+    let ids = rows.flatMap(\.relatedIDs)
+    if ids.contains(where: delivered.contains) { return "went to \(whom)" }
+    if let entry = ids.compactMap({ waiting[$0] }).first {
+      return "is here and waits to be delivered to \(whom) (\(TraceWords.attempts(entry, now)))"
+    }
+    if let row = ids.compactMap({ dropped[$0] }).last {
+      return "could not be delivered to \(whom) and was given up\(row.detail.map { " (\($0))" } ?? "")"
+    }
+    return "is here, and the log does not say what became of it"
+  }
+
+  private func lost(_ story: Story) -> String {
+    let (refusals, detections) = (story.refusals, story.rows(.virusDetection))
+    let reason = refusals.last ?? detections.last ?? story.rows(.dropped, .noticeDropped).last
+    let told =
+      if !refusals.isEmpty {
+        "the notice instead of a receipt \(way(of: refusals))"
+      } else if !detections.isEmpty {
+        "the notice of the virus \(way(of: detections, to: "the sender's provider"))"
+      } else {
+        "the log has no certified notice of it"
+      }
+    return "It will not be delivered\(reason?.detail.map { ": \($0)" } ?? ""); \(told)."
+  }
+
+  /// What the sender is told, and when, while nothing final is heard (RFC 6109 §3.1.6).
+  private func silence(_ story: Story, _ state: RecipientStatus.State) -> String {
+    let (first, second) = (story.rows(.timeoutFirst), story.rows(.timeoutSecond))
+    if !second.isEmpty { return told(second, hours: 24) + "; a receipt may still come." }
+    let isAgain = watch?.stage == .second
+    if !first.isEmpty { return told(first, hours: 12) + (isAgain ? ", and another is due when the deadline below passes." : ".") }
+    guard let watch else {
+      return "No deadline runs for it, as for all that was over 24 hours old when deadlines came into use: the sender will not be told."
+    }
+    // Whoever was taken in charge the first stage passes over.
+    if watch.stage == .first, state == .takenInCharge {
+      return "The 12 h notice is not about him; the sender is told if nothing has come when 24 hours are nearly over."
+    }
+    return "The sender is told when the deadline below passes, if nothing has come by then."
+  }
+
+  private func told(_ notices: [EventRecord], hours: Int) -> String {
+    notices.flatMap(\.relatedIDs).contains(where: delivered.contains)
+      ? "The sender was told after \(hours) hours" : "The \(hours) h notice \(way(of: notices))"
   }
 }
