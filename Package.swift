@@ -131,6 +131,10 @@ let package = Package(
       swiftSettings: strict),
     .executableTarget(name: "ceralacca-scanner", dependencies: ["ScannerWork"], swiftSettings: strict),
 
+    // Fills a ledger and measures it: `Benchmarks/run log`.
+    .executableTarget(
+      name: "ledger-benchmark", dependencies: ["Ledger", "Journey", "PEC"], path: "Benchmarks/ledger", swiftSettings: strict),
+
     // Tests, a target for each room.
     tests("HouseTests", []),
     tests("OctetsTests", ["Octets"]),

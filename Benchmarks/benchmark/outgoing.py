@@ -42,9 +42,10 @@ def received(log: Path) -> int:
 class AccessPoint(Subject):
     name = "ceralacca"
 
-    def __init__(self):
+    def __init__(self, make=Gateway):
+        """`make`: how the gateway is made and started."""
         self.sink_port = base.free_block(1)
-        self.gateway = Gateway(
+        self.gateway = make(
             self.sink_port,
             lambda yaml: scanning(yaml).limits(maximumMessagesPerSession=1_000_000, firstRetrySeconds=1, lastRetrySeconds=1),
         ).start()
@@ -106,9 +107,9 @@ class Outgoing:
     sizes = [(5_000, 2000, 10), (5_000, 2000, 50), (50_000, 800, 10), (1_000_000, 80, 5), (20_000_000, 8, 4)]
     quick = [(5_000, 300, 10), (5_000, 300, 50), (50_000, 150, 10), (1_000_000, 20, 5), (20_000_000, 3, 3)]
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, subjects: list[Subject] | None = None):
         self._folder = folder
-        self.subjects: list[Subject] = [AccessPoint(), Relay()]
+        self.subjects = subjects or [AccessPoint(), Relay()]
 
     def load(self, size: int, count: int) -> Path:
         path = self._folder / f"message-{size}"
