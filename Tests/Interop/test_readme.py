@@ -19,6 +19,7 @@ ELSEWHERE = {
     "./Appliance/test": ".ci/run",
     "./Benchmarks/run": ".ci/run",  # the quick form of it
     "./Benchmarks/run --quick": ".ci/run",
+    "./Benchmarks/run log": ".ci/run",
     "./Benchmarks/run scan": None,  # its quick form is a part of `./Benchmarks/run --quick`
     "./Appliance/run lab --dir /tmp/lab --base-port 25000": None,  # the laboratory of this test
     "swift build -c release --product ceralacca --static-swift-stdlib": "Appliance/common",
