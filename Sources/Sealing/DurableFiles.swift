@@ -25,11 +25,10 @@ enum DurableFiles {
 
   /// A new file for its owner alone, open for writing.
   static func create(_ path: String) throws(SealingError) -> FileHandle {
-    guard !exists(path) else { throw .file(operation: "make", path: path, reason: "it is there already") }
-    guard FileManager.default.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o600]) else {
-      throw .file(operation: "make", path: path, reason: "the folder is missing, may not be written, or the disk is full")
-    }
     do {
+      // Not by `createFile`, which makes it under another name first: a process that is killed leaves that behind.
+      try Data().write(to: URL(fileURLWithPath: path), options: .withoutOverwriting)
+      try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
       return try FileHandle(forWritingTo: URL(fileURLWithPath: path))
     } catch {
       throw failed("open", path, error)
