@@ -47,7 +47,9 @@ extension ClockPolicy {
 /// What comes by time alone: the look at the clock each second, and the deadlines after which silence must speak (RFC 6109 §3.1.6).
 ///
 /// Each has a thread of its own: a backlog of deadlines, or a disk that is slow to take them, must not keep a step of the clock from
-/// being seen. The deadlines are in the ledger, in the order of their times: a million that run cost one look at the first of them each second. What
+/// being seen.
+///
+/// The deadlines are in the ledger, in the order of their times: a million that run cost one look at the first of them each second. What
 /// is due is read in pages, decided and signed on the lanes, and committed together with the watch's own move, so that a crash at any
 /// moment leaves a deadline either to come or past, with its notices. Nothing is kept in memory that a step of the clock could spoil.
 final class Timekeeper: Sendable {

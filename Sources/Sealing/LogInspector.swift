@@ -97,7 +97,7 @@ extension SealInspector {
     }
   }
 
-  /// What the law has the log kept for (`pec-rules` 9.1).
+  /// What the law has the log kept for (`pec-rules` 9.3).
   private static let keptMonths = 30
 
   /// The days' own memory of their rows: what was cut off the end of the log since the last seal.
