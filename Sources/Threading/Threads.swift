@@ -7,24 +7,31 @@ public struct WorkerThread: Sendable {
   private let handle: pthread_t
 
   /// Starts `body` on a thread of its own.
-  /// - Parameter name: shown by top and gdb, 15 octets at the most.
-  public init(name: String, _ body: @escaping @Sendable () -> Void) {
+  /// - Parameters:
+  ///   - name: shown by top and gdb, 15 octets at the most.
+  ///   - niceness: how much it stands back for others when the processors are busy, 0 to 19 (`nice`(1)): for what calculates long,
+  ///     so that those who feed it, and the disk, are not kept waiting.
+  public init(name: String, niceness: Int32 = 0, _ body: @escaping @Sendable () -> Void) {
     final class Box: Sendable {
       let name: String
+      let niceness: Int32
       let body: @Sendable () -> Void
-      init(_ name: String, _ body: @escaping @Sendable () -> Void) {
+      init(_ name: String, _ niceness: Int32, _ body: @escaping @Sendable () -> Void) {
         self.name = name
+        self.niceness = niceness
         self.body = body
       }
     }
     var made = pthread_t()
     // The thread takes over the box's reference and releases it first thing.
-    let box = unsafe Unmanaged.passRetained(Box(name, body)).toOpaque()
+    let box = unsafe Unmanaged.passRetained(Box(name, niceness, body)).toOpaque()
     let failure = unsafe pthread_create(
       &made, nil,
       { raw in
         let box = unsafe Unmanaged<Box>.fromOpaque(raw!).takeRetainedValue()
         unsafe ceralacca_name_thread(box.name)
+        // For Linux a thread has a niceness of its own. Refused it changes nothing but the speed.
+        if box.niceness > 0 { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, box.niceness) }
         box.body()
         return nil
       }, box)
@@ -77,6 +84,24 @@ public final class Handoff<Item: Sendable>: @unchecked Sendable {
     items.append(item)
     unsafe pthread_cond_signal(filled)
     return true
+  }
+
+  /// Adds an item without waking anybody: it is taken along with the next one that is sent, after `wake`, or at the end. False when the
+  /// queue was closed.
+  @discardableResult
+  public func leave(_ item: Item) -> Bool {
+    unsafe pthread_mutex_lock(lock)
+    defer { unsafe pthread_mutex_unlock(lock) }
+    if closed { return false }
+    items.append(item)
+    return true
+  }
+
+  /// Wakes a taker when there is something to take.
+  public func wake() {
+    unsafe pthread_mutex_lock(lock)
+    defer { unsafe pthread_mutex_unlock(lock) }
+    if !items.isEmpty { unsafe pthread_cond_signal(filled) }
   }
 
   /// Takes up to `most` items, oldest first; sleeps while there are none. Nil when the queue is closed and empty.

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import Threading
@@ -38,6 +39,30 @@ import Testing
     queue.close()
     taker.join()
     #expect(queue.take() == nil)
+  }
+
+  @Test func whatIsLeftIsTakenWithTheNextOrAfterAWake() {
+    let queue = Handoff<Int>()
+    let taken = Handoff<[Int]>()
+    let taker = WorkerThread(name: "taker") { while let items = queue.take() { taken.send(items) } }
+    #expect(queue.leave(1))
+    queue.wake()
+    #expect(taken.take(atMost: 1) == [[1]])
+    #expect(queue.leave(2))
+    queue.send(3)
+    #expect(taken.take()?.flatMap { $0 }.first == 2)
+    queue.leave(4)
+    queue.close()
+    taker.join()
+    #expect(!queue.leave(5))
+    #expect(taken.take()?.flatMap { $0 }.last == 4)
+  }
+
+  @Test func aThreadMayStandBackForOthers() {
+    let found = Handoff<Int32>()
+    WorkerThread(name: "nice", niceness: 7) { found.send(getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0)) }.join()
+    #expect(found.take() == [7])
+    #expect(getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0) == 0)
   }
 
   @Test func waitingEndsWithAnItemOrWithTime() {
