@@ -182,6 +182,8 @@ int ceralacca_write_all(int descriptor, const struct iovec *pieces, int count, o
 
 int ceralacca_allocate(int descriptor, off_t length) { return -posix_fallocate(descriptor, 0, length); }
 
+int ceralacca_begin_sync(int descriptor) { return sync_file_range(descriptor, 0, 0, SYNC_FILE_RANGE_WRITE) == 0 ? 0 : -errno; }
+
 int ceralacca_set_reuse_port(int descriptor) {
   int on = 1;
   return setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 ? 0 : -errno;

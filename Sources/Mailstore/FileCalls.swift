@@ -33,6 +33,10 @@ enum FileCalls {
     if failure < 0 { throw .system(operation: "write", path: path, code: -failure) }
   }
 
+  /// Lets the disk begin with what was written, without waiting. The blocks have their places then, so that the first sync of many such
+  /// files commits the journal for all of them. Refused it costs nothing but time: `sync` does it all.
+  static func beginSync(_ descriptor: Int32) { _ = ceralacca_begin_sync(descriptor) }
+
   static func sync(_ descriptor: Int32, path: String) throws(MailstoreError) {
     if fsync(descriptor) != 0 { throw .system(operation: "sync", path: path, code: errno) }
   }

@@ -36,7 +36,9 @@ struct MaildirGroup {
     for index in deliveries.indices {
       do throws(MailstoreError) { try write(index) } catch { outcomes[index] = .failure(error) }
     }
-    for file in written { finish(file) }
+    // All octets before any name: a sync behind a rename would have to commit that rename first, one journal write for each file.
+    let durable = written.filter { sync($0) }
+    for file in durable { appear(file) }
     syncFolders()
     for (index, first) in repeats { outcomes[index] = outcomes[first]?.map { _ in .alreadyThere } }
     // Every delivery has its outcome by now; one without would be tried again and found.
@@ -68,14 +70,26 @@ struct MaildirGroup {
       FileCalls.remove(temporary)
       throw error
     }
+    FileCalls.beginSync(descriptor)
     written.append(Written(index: index, descriptor: descriptor, temporary: temporary, final: final, folder: mailbox + "/new"))
   }
 
-  /// Second and third step: the octets are made durable, then the message appears under its name.
-  private mutating func finish(_ file: Written) {
+  /// Second step: the octets are made durable. False when they could not be.
+  private mutating func sync(_ file: Written) -> Bool {
     defer { FileCalls.close(file.descriptor) }
     do throws(MailstoreError) {
       try FileCalls.sync(file.descriptor, path: file.temporary)
+      return true
+    } catch {
+      FileCalls.remove(file.temporary)
+      outcomes[file.index] = .failure(error)
+      return false
+    }
+  }
+
+  /// Third step: the message appears under its name.
+  private mutating func appear(_ file: Written) {
+    do throws(MailstoreError) {
       try FileCalls.rename(file.temporary, to: file.final)
       outcomes[file.index] = .success(.stored)
       waiting[file.folder, default: []].append(file.index)
@@ -103,7 +117,8 @@ struct MaildirGroup {
     return [Chunk("Return-Path: <\(returnPath)>\r\n")] + delivery.content
   }
 
-  /// The folder where the message is already: `new`, or `cur` with what a mail reader puts behind its name (flags after a colon, sizes after a comma; our names have neither).
+  /// The folder where the message is already: `new`, or `cur` with what a mail reader puts behind its name (flags after a colon, sizes
+  /// after a comma; our names have neither).
   private func existing(_ name: String, in mailbox: String, evenRead: Bool) -> String? {
     if FileCalls.exists(mailbox + "/new/" + name) { return mailbox + "/new" }
     guard evenRead else { return nil }

@@ -29,6 +29,8 @@ int ceralacca_crypt_make(const char *password, const char *prefix, char *out, si
 int ceralacca_write_all(int descriptor, const struct iovec *pieces, int count, off_t offset);
 /// Allocates blocks up to `length` without changing what is there. 0, or the negative errno.
 int ceralacca_allocate(int descriptor, off_t length);
+/// Begins to write the file's changed pages to the disk, without waiting (sync_file_range). 0, or the negative errno.
+int ceralacca_begin_sync(int descriptor);
 /// Sets SO_REUSEPORT. 0, or the negative errno.
 int ceralacca_set_reuse_port(int descriptor);
 /// Names the calling thread (15 bytes at the most), for top and gdb.
