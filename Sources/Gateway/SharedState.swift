@@ -50,6 +50,7 @@ final class SharedState: Sendable {
   let laneCount: Int
   let spool: Spool
   let committer: Committer
+  private let spareSegments: SpareSegments
   /// Nil where mailboxes are reached by LMTP or SMTP.
   let mailboxes: MailboxWriter?
   let authenticator: Authenticator
@@ -89,6 +90,7 @@ final class SharedState: Sendable {
     let counters = Counters()
     self.counters = counters
     committer = Committer(spool: parts.spool, ledger: parts.ledger, counters: counters, logger: parts.logger)
+    spareSegments = SpareSegments(spool: parts.spool, logger: parts.logger)
     switch configuration.mailboxes {
     case .maildir(let root):
       mailboxes = MailboxWriter(
@@ -175,5 +177,6 @@ final class SharedState: Sendable {
     signers.stop()
     mailboxes?.finish()
     committer.finish()
+    spareSegments.finish()
   }
 }

@@ -112,6 +112,15 @@ struct SegmentTable: Sendable {
     return false
   }
 
+  /// Whether a new file will soon be needed for which there is no spare: the one that takes appends is more than a quarter full.
+  var wantsSpare: Bool {
+    guard spares.count < maximumSpares, !spares.contains(where: { $0.mapping == nil }) else { return false }
+    return segments.values.contains { !$0.isSealed && $0.end > $0.fileBytes / 4 }
+  }
+
+  /// A file that was made ahead of need.
+  mutating func add(spare number: UInt32) { spares.append(Spare(number: number, mapping: nil)) }
+
   /// A spare that nobody maps: under a mapping the octets must not change.
   mutating func takeSpare() -> UInt32? {
     guard let index = spares.firstIndex(where: { $0.mapping == nil }) else { return nil }

@@ -79,6 +79,24 @@ public final class Spool: Sendable {
     }
   }
 
+  /// Makes a segment file ahead of need and writes it once, when the one in use fills and nothing waits to be written again: blocks that
+  /// were written before cost a sync half of what new ones do. For a thread that has time; a step of 4 MiB is synced before the next.
+  ///
+  /// - Returns: whether one was made.
+  /// - Throws: `full` or `refused`; nothing is left behind, and the spool makes its files itself when it needs them.
+  @discardableResult
+  public func prepareSpare() throws(SpoolError) -> Bool {
+    guard table.withLock({ $0.wantsSpare && $0.failure == nil }) else { return false }
+    let number = writer.withLock { writer in
+      let number = freeNumber(from: writer.nextNumber)
+      writer.nextNumber = number &+ 1
+      return number
+    }
+    try SegmentMaking.makeSpare(number, fileBytes: segmentBytes, directory: directory, disk: disk)
+    table.withLock { $0.add(spare: number) }
+    return true
+  }
+
   /// Makes durable what was appended since the last time. With nothing appended it costs nothing.
   ///
   /// - Throws: `failed`, then and ever after: after a failed sync nobody knows what reached the disk.
@@ -203,18 +221,22 @@ public final class Spool: Sendable {
   }
 
   private func makeSegment(_ writer: inout SegmentWriter, fileBytes: Int? = nil) throws(SpoolError) -> SegmentWriter.Open {
-    let number = table.withLock { table in
-      var number = writer.nextNumber
-      // Numbers are not used again while anything bears them; after four thousand million segments they begin anew.
-      while number == 0 || table.segments[number] != nil || table.spares.contains(where: { $0.number == number }) { number &+= 1 }
-      return number
-    }
+    let number = freeNumber(from: writer.nextNumber)
     let spare = fileBytes == nil ? table.withLock { $0.takeSpare() } : nil
     let file = try SegmentMaking.make(number, fileBytes: fileBytes ?? segmentBytes, spare: spare, directory: directory, disk: disk)
     writer.nextNumber = number &+ 1
     writer.directoryIsDirty = true
     table.withLock { $0.add(number, fileBytes: file.fileBytes, end: file.end, isSealed: false) }
     return file
+  }
+
+  /// Numbers are not used again while anything bears them; after four thousand million segments they begin anew.
+  private func freeNumber(from first: UInt32) -> UInt32 {
+    table.withLock { table in
+      var number = first
+      while number == 0 || table.segments[number] != nil || table.spares.contains(where: { $0.number == number }) { number &+= 1 }
+      return number
+    }
   }
 
   private func seal(_ number: UInt32) {

@@ -116,6 +116,27 @@ enum SegmentMaking {
       number: number, path: path, descriptor: descriptor, salt: salt, fileBytes: fileBytes, isFresh: isFresh)
   }
 
+  /// A file of zeros under the name of `number`, durable. Nothing depends on it: on failure what was made of it is removed.
+  static func makeSpare(_ number: UInt32, fileBytes: Int, directory: String, disk: any Disk) throws(SpoolError) {
+    let path = SegmentName.path(directory, number)
+    let descriptor = disk.open(path, creating: true)
+    guard descriptor >= 0 else { throw .harmless("make", path, -descriptor) }
+    let failure = disk.allocate(descriptor, bytes: fileBytes)
+    if failure < 0 { throw abandoned(descriptor, path, "allocate", -failure, disk) }
+    let zeros = Chunk([UInt8](repeating: 0, count: min(fileBytes, 4 << 20)))
+    var written = 0
+    while written < fileBytes {
+      let piece = zeros[0..<min(zeros.count, fileBytes - written)]
+      let failure = SegmentWriter.writeAll([piece], to: descriptor, at: written, by: disk)
+      if failure != 0 { throw abandoned(descriptor, path, "write", failure, disk) }
+      written += piece.count
+      // Small steps: a sync of a message waits for what the disk has in hand.
+      let refusal = disk.sync(descriptor, metadata: written == fileBytes)
+      if refusal < 0 { throw abandoned(descriptor, path, "sync", -refusal, disk) }
+    }
+    disk.close(descriptor)
+  }
+
   /// Renames and opens a spare. Negative when it cannot be had; then it is removed and a new file is made instead.
   private static func reopen(_ old: String, as path: String, disk: any Disk) -> Int32 {
     guard disk.rename(old, to: path) >= 0 else {

@@ -47,6 +47,24 @@ import Testing
     #expect(try reopened.chunk(kept).array == Array("kept".utf8))
   }
 
+  /// A file made ahead of need is a convenience: that it cannot be had stops nothing and leaves nothing behind.
+  @Test func aSpareThatCannotBeMadeDoesNoHarm() throws {
+    let folder = Folder()
+    let disk = FaultyDisk()
+    let spool = try open(folder, disk: disk)
+    _ = try spool.keep([UInt8](repeating: 1, count: 9000))
+    for fault in [\FaultyDisk.Plan.writeError, \.syncError, \.allocateError, \.openError] {
+      disk.plan.withLock { $0[keyPath: fault] = ENOSPC }
+      #expect(throws: SpoolError.self) { try spool.prepareSpare() }
+      disk.plan.withLock { $0[keyPath: fault] = 0 }
+      #expect(folder.segments.count == 1)
+      #expect(spool.usage.spares == 0)
+    }
+    #expect(try spool.prepareSpare())
+    _ = try spool.keep([UInt8](repeating: 2, count: 9000))
+    try spool.sync()
+  }
+
   @Test func aFailedSyncStopsTheSpool() throws {
     let folder = Folder()
     let disk = FaultyDisk()

@@ -35,6 +35,28 @@ import Testing
     #expect(try reopened.chunk(other).array == [UInt8(ascii: "x")])
   }
 
+  /// A file made ahead of need is the next that is written to: no new one is made then, and nothing of it is lost.
+  @Test func aSpareIsMadeAheadOfNeed() throws {
+    let folder = Folder()
+    let spool = try open(folder)
+    #expect(try !spool.prepareSpare(), "nothing is being written")
+    var kept = [try spool.keep([UInt8](repeating: 1, count: 1000))]
+    #expect(try !spool.prepareSpare(), "the first has room")
+    kept.append(try spool.keep([UInt8](repeating: 2, count: 8000)))
+    #expect(try spool.prepareSpare())
+    #expect(try !spool.prepareSpare(), "one is enough")
+    #expect(spool.usage.spares == 1)
+    #expect(folder.segments.count == 2)
+    kept.append(try spool.keep([UInt8](repeating: 3, count: 8000)))
+    #expect(spool.usage.spares == 0)
+    #expect(folder.segments.count == 2)
+    try spool.sync()
+    let copy = folder.copy()
+    let reopened = try open(copy, kept)
+    #expect(reopened.problems.isEmpty)
+    for (number, range) in kept.enumerated() { #expect(try Set(reopened.chunk(range).array) == [UInt8(number + 1)]) }
+  }
+
   @Test func aMappingShowsWhatWasAppendedAfterIt() throws {
     let folder = Folder()
     let spool = try open(folder)
