@@ -77,7 +77,7 @@ let package = Package(
     room("TLSPipe", ["COpenSSL", "Octets"]),
     room("Signing", ["COpenSSL", "Octets", "Threading"]),
     room("Spool", ["CPlatform", "Octets"]),
-    room("Ledger", ["Octets", "PEC", "Journey", "Evidence", grdb]),
+    room("Ledger", ["Octets", "Threading", "PEC", "Journey", "Evidence", grdb]),
     room("Mailstore", ["CPlatform", "Octets"]),
     room("Accounts", ["CPlatform", "Octets"]),
     room("ProviderIndex", ["PEC"]),

@@ -51,7 +51,7 @@ final class GatewayParts {
     serverTLS = try configuration.tls.map { try TLSContext.server(certificatePEM: $0.certificate, keyPEM: $0.key) }
     nextHops = try GatewayParts.nextHops(configuration)
     points = GatewayParts.points(configuration)
-    ledger = try Ledger(path: Gateway.ledgerPath(configuration.dataDirectory), writesLog: writesLog)
+    ledger = try Ledger(path: Gateway.ledgerPath(configuration.dataDirectory), checkpointsAside: true, writesLog: writesLog)
     spool = try Spool(
       directory: Gateway.spoolPath(configuration.dataDirectory), segmentBytes: configuration.limits.storage.segmentBytes,
       liveRanges: try ledger.liveRanges())

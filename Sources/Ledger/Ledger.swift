@@ -19,6 +19,8 @@ public final class Ledger: LedgerReading {
   private let pool: DatabasePool
   private let clock: @Sendable () -> Int64
   private let writesLog: Bool
+  /// Who moves what was committed into the database file; nil where commits do it themselves.
+  private let checkpoints: LedgerCheckpoints?
   private let failure = Mutex<LedgerError?>(nil)
   /// Where the log ends, as the last commit left it; nil before the first.
   private let tail = Mutex<LogTail?>(nil)
@@ -29,15 +31,26 @@ public final class Ledger: LedgerReading {
   ///   - path: the database file; its folder must be there. Beside it stand its `-wal` and `-shm`.
   ///   - checkingIntegrity: lets SQLite check the whole file first, which takes about a second for each gigabyte.
   ///   - busySeconds: how long to wait for another process that holds the ledger.
+  ///   - checkpointsAside: moves what was committed into the database file on a thread of its own, so that no commit waits for it.
   ///   - writesLog: false leaves out all rows of the certified log, to measure what they cost.
   ///   - clock: Unix seconds, for the time of change of recipients; nil for the system's.
   /// - Throws: `cannotOpen`, `notALedger`, `newerSchema`, `damaged`, `diskFull`, `busy`, `failed`.
-  public init(
-    path: String, checkingIntegrity: Bool = false, busySeconds: Double = 5, writesLog: Bool = true,
+  public convenience init(
+    path: String, checkingIntegrity: Bool = false, busySeconds: Double = 5, checkpointsAside: Bool = false, writesLog: Bool = true,
+    clock: (@Sendable () -> Int64)? = nil
+  ) throws(LedgerError) {
+    try self.init(
+      path: path, checkingIntegrity: checkingIntegrity, busySeconds: busySeconds,
+      checkpoints: checkpointsAside ? LedgerCheckpoints(path: path, busySeconds: busySeconds) : nil, writesLog: writesLog, clock: clock)
+  }
+
+  init(
+    path: String, checkingIntegrity: Bool = false, busySeconds: Double = 5, checkpoints: LedgerCheckpoints?, writesLog: Bool = true,
     clock: (@Sendable () -> Int64)? = nil
   ) throws(LedgerError) {
     self.path = path
     self.writesLog = writesLog
+    self.checkpoints = checkpoints
     self.clock = clock ?? { Int64(Date().timeIntervalSince1970) }
     do {
       try LedgerOpening.makeFile(path)
@@ -47,7 +60,7 @@ public final class Ledger: LedgerReading {
         if checkingIntegrity { try LedgerOpening.checkIntegrity(db, path: path) }
         // The database layer lowers this to NORMAL, which loses the last commits in a power cut.
         try db.execute(sql: "PRAGMA synchronous = FULL")
-        try db.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
+        try db.execute(sql: "PRAGMA wal_autocheckpoint = \(checkpoints?.marks.lastResort ?? 4000)")
         try db.execute(sql: "PRAGMA journal_size_limit = 67108864")
       }
       try LedgerSchema.migrator(now: self.clock()).migrate(pool)
@@ -55,6 +68,7 @@ public final class Ledger: LedgerReading {
         let synchronous = try Int.fetchOne(db, sql: "PRAGMA synchronous")
         guard synchronous == 2 else { throw LedgerError.failed(path: path, reason: "synchronous = FULL was not taken over") }
       }
+      try checkpoints?.start()
       try LedgerOpening.syncFolder(of: path)
     } catch {
       throw LedgerError(error, path: path)
@@ -90,6 +104,7 @@ public final class Ledger: LedgerReading {
         return reached
       }
       tail.withLock { $0 = reached }
+      checkpoints?.committed(changes.count)
     } catch {
       let translated = LedgerError(error, path: path)
       if translated.isFinal { failure.withLock { $0 = $0 ?? translated } }
@@ -102,8 +117,11 @@ public final class Ledger: LedgerReading {
     do { _ = try pool.writeWithoutTransaction { try $0.checkpoint(.passive) } } catch { throw LedgerError(error, path: path) }
   }
 
+  deinit { checkpoints?.finish() }
+
   /// Ends all use of the file, and leaves it without its write-ahead log. Later calls fail.
   public func close() throws(LedgerError) {
+    checkpoints?.finish()
     do { try pool.close() } catch { throw LedgerError(error, path: path) }
   }
 

@@ -165,11 +165,6 @@ extension LedgerReading {
     try transactions("pec_id = ?", LedgerColumns.text(pecID)).first
   }
 
-  /// Transactions of a client's Message-ID (with its angle brackets), oldest first: a client may send the same message twice.
-  public func transactions(clientMessageID: String) throws(LedgerError) -> [TransactionRecord] {
-    try transactions("client_message_id = ?", LedgerColumns.text(clientMessageID))
-  }
-
   /// The fate of each recipient of a transaction, in the order given by the sender.
   public func recipientStates(pecID: String) throws(LedgerError) -> [RecipientStatus] {
     try access.all(

@@ -16,6 +16,8 @@ enum LedgerSchema3 {
     try db.execute(sql: logInPlace)
     try db.execute(sql: keeping)
     try db.execute(sql: receptionRecipients)
+    // Nobody asks a transaction by what its client called it; the log is.
+    try db.execute(sql: "DROP INDEX transactions_by_client_message_id")
     try db.execute(sql: deadlines)
     try db.execute(
       sql: oldDeadlines, arguments: ["now": now, "first": 12 * 3600, "second": 24 * 3600 - 900, "end": 24 * 3600])

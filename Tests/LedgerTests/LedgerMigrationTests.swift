@@ -71,7 +71,7 @@ import Testing
     let old = try Ledger(path: folder.ledger)
     let new = try newTables()
     #expect(try old.tables() == new)
-    #expect(try old.tables().count == 39)
+    #expect(try old.tables().count == 38)
   }
 
   @Test func aMigrationThatCannotBeMadeLeavesTheLedgerAsItWas() throws {

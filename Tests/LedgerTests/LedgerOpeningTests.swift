@@ -44,6 +44,33 @@ import Testing
     try again.checkpoint()
   }
 
+  /// However checkpoints come, beside the commits, before they may go on, or within one: what was committed is there.
+  @Test(arguments: [(10, 1_000_000, 1_000_000), (10, 20, 1_000_000), (1_000_000, 1_000_000, 10)])
+  func checkpointsAside(begin: Int, restart: Int, lastResort: Int) throws {
+    let folder = Folder()
+    let marks = LedgerCheckpoints.Marks(begin: begin, restart: restart, lastResort: lastResort)
+    let checkpoints = LedgerCheckpoints(path: folder.ledger, busySeconds: 5, marks: marks)
+    let ledger = try Ledger(path: folder.ledger, checkpoints: checkpoints)
+    var round = 0
+    do {
+      let reader = try Ledger.openReadOnly(path: folder.ledger)
+      while round < 600 {
+        round += 1
+        try ledger.commit([.event(event("pec\(round)")), .enqueue(entry("e\(round)"))])
+        if round % 50 == 0 { #expect(try reader.lastEventNumber() == Int64(round)) }
+      }
+      // Some 3,000 pages were written. Without any checkpoint they would all be in the log's file.
+      let attributes = try FileManager.default.attributesOfItem(atPath: folder.ledger + "-wal")
+      let bytes = try #require(attributes[.size] as? Int)
+      if begin < 1000 { #expect(checkpoints.pagesSeen > 0) } else { #expect(bytes < 400 * 4096) }
+    }
+    try ledger.close()
+    #expect(!FileManager.default.fileExists(atPath: folder.ledger + "-wal"))
+    let again = try Ledger(path: folder.ledger, checkingIntegrity: true)
+    #expect(try again.lastEventNumber() == Int64(round))
+    #expect(try again.allEntries().count == round)
+  }
+
   @Test func readingBesideTheGateway() throws {
     let folder = Folder()
     let ledger = try Ledger(path: folder.ledger)

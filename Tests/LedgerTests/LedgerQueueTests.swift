@@ -27,15 +27,13 @@ import Testing
     #expect(try ledger.transaction(pecID: "pec2") == bare)
     #expect(try ledger.transaction(pecID: "pec3") == empty)
     #expect(try ledger.transaction(pecID: "pec4") == nil)
-    #expect(try ledger.transactions(clientMessageID: "<a@b>") == [full])
-    #expect(try ledger.transactions(clientMessageID: "<none>").isEmpty)
   }
 
   @Test func aClientMaySendTheSameMessageTwice() throws {
     let folder = Folder()
     let ledger = try Ledger(path: folder.ledger)
     try ledger.commit([.transaction(transaction("pec1")), .transaction(transaction("pec2"))])
-    #expect(try ledger.transactions(clientMessageID: "<1@client>").map(\.pecID) == ["pec1", "pec2"])
+    #expect(try ["pec1", "pec2"].allSatisfy { try ledger.transaction(pecID: $0)?.clientMessageID == "<1@client>" })
     #expect(throws: LedgerError.self) { try ledger.commit([.transaction(transaction("pec1"))]) }
   }
 
