@@ -19,27 +19,34 @@ enum CommitterWork: Sendable {
   case record([LedgerChange], @Sendable (String?) -> Void)
 }
 
-/// The one thread that writes: all that the lanes handed it since last time goes into the spool, is synced once, and is committed to
-/// the ledger in one transaction; then the lanes are woken (group commit: the disk's latency is shared).
+/// The two threads that write, one behind the other. The first appends what the lanes handed over since last time to the spool and
+/// syncs it once; the second commits all that is in the spool by then in one transaction of the ledger, and wakes the lanes (group
+/// commit: the disk's latency is shared). While one batch commits the next is being written, so that neither waits for the other's
+/// sync. What has no octets goes to the second at once.
 ///
 /// The order is what makes a 250 true: octets are synced before the rows that name them commit. A body no row names is garbage; a
 /// row never names a body that is not there.
 final class Committer: Sendable {
-  private let queue = Handoff<CommitterWork>()
+  private let arriving = Handoff<CommitterWork>()
+  private let written = Handoff<[PreparedPlan]>()
   private let breakage = Breakage()
-  private let thread: Mutex<WorkerThread?>
-  private let counters: Counters
+  private let threads: Mutex<[WorkerThread]>
 
   init(spool: Spool, ledger: Ledger, counters: Counters, logger: Logger) {
-    self.counters = counters
-    thread = Mutex(nil)
-    let desk = CommitterDesk(spool: spool, ledger: ledger, counters: counters, logger: logger)
-    let worker = WorkerThread(name: "committer") { [queue, breakage] in
-      while let batch = queue.take(atMost: 512) {
-        if let reason = desk.perform(batch) { breakage.note(reason) }
+    threads = Mutex([])
+    let spooler = SpoolDesk(spool: spool, logger: logger)
+    let committer = LedgerDesk(spool: spool, ledger: ledger, counters: counters, logger: logger)
+    let first = WorkerThread(name: "spooler") { [arriving, written, breakage] in
+      while let batch = arriving.take(atMost: 512) {
+        let plans = spooler.perform(batch, breakage)
+        if !plans.isEmpty { written.send(plans) }
       }
+      written.close()
     }
-    thread.withLock { $0 = worker }
+    let second = WorkerThread(name: "committer") { [written, breakage] in
+      while let groups = written.take(atMost: 512) { committer.perform(groups.flatMap { $0 }, breakage) }
+    }
+    threads.withLock { $0 = [first, second] }
   }
 
   /// Why nothing can be stored any more; nil while all is well. A failed write or sync is final until a restart (house rule 5).
@@ -47,18 +54,33 @@ final class Committer: Sendable {
 
   /// Hands over work. After `finish` it is answered as failed.
   func perform(_ work: CommitterWork) {
-    if queue.send(work) { return }
     switch work {
-    case .store(_, let address), .commit(_, _, let address): address.send(.failed("the gateway is stopping"))
-    case .release: break
-    case .record(_, let then): then("the gateway is stopping")
+    case .commit(let plan, _, let address) where plan.messages.isEmpty && !plan.needsOriginal:
+      let rows = PreparedPlan(changes: plan.changes) { address.send($0.map { .failed($0) } ?? .committed([])) }
+      if !written.send([rows]) { rows.then(Committer.stopping) }
+    case .record(let changes, let then):
+      if !written.send([PreparedPlan(changes: changes, then: then)]) { then(Committer.stopping) }
+    case .store(_, let address), .commit(_, _, let address):
+      if !arriving.send(work) { address.send(.failed(Committer.stopping)) }
+    case .release:
+      // Nobody waits for room: it is made when the first thread has something to write anyway, or by the next `tick`.
+      arriving.leave(work)
     }
   }
 
-  /// Does what was handed over, then ends the thread.
+  /// Has done what nobody waits for. For once a second.
+  func tick() { arriving.wake() }
+
+  private static let stopping = "the gateway is stopping"
+
+  /// Does what was handed over, then ends the threads.
   func finish() {
-    queue.close()
-    thread.withLock { $0.take() }?.join()
+    arriving.close()
+    let running = threads.withLock { held in
+      defer { held = [] }
+      return held
+    }
+    for thread in running { thread.join() }
   }
 }
 
@@ -71,31 +93,74 @@ private final class Breakage: Sendable {
   func note(_ reason: String) { first.withLock { $0 = $0 ?? reason } }
 }
 
-/// The committer's work table; touched by its thread alone.
-private final class CommitterDesk: Sendable {
-  private let spool: Spool
-  private let ledger: Ledger
-  private let counters: Counters
-  private let logger: Logger
+/// A plan whose octets are durable in the spool, waiting for its transaction.
+private struct PreparedPlan: Sendable {
+  var changes: [LedgerChange]
+  var deliveries: [PendingDelivery] = []
+  /// Told why it failed; nil when it is durable.
+  var then: @Sendable (String?) -> Void
+}
 
-  /// A plan whose octets are in the spool, waiting for the sync and the transaction.
-  private struct Prepared {
-    var changes: [LedgerChange]
-    var deliveries: [PendingDelivery] = []
-    /// Told why it failed; nil when it is durable.
-    var then: (String?) -> Void
+/// The work table of the thread that commits.
+private struct LedgerDesk: Sendable {
+  let spool: Spool
+  let ledger: Ledger
+  let counters: Counters
+  let logger: Logger
+
+  /// One transaction for all of them, and the wake-up.
+  func perform(_ plans: [PreparedPlan], _ breakage: Breakage) {
+    guard let reason = commit(plans) else { return }
+    breakage.note(reason)
+    logger.critical("storage failed; nothing is accepted until a restart: \(reason)")
   }
 
-  init(spool: Spool, ledger: Ledger, counters: Counters, logger: Logger) {
-    self.spool = spool
-    self.ledger = ledger
-    self.counters = counters
-    self.logger = logger
+  /// Returns the reason when storage broke for good.
+  private func commit(_ plans: [PreparedPlan]) -> String? {
+    do { try ledger.commit(plans.flatMap(\.changes)) } catch {
+      logger.critical("the ledger refused a commit: \(error)")
+      if error.isFinal {
+        // The disk failed in the middle: the transaction may be durable all the same. Its octets stay, nothing more is promised, and
+        // the next start sees what is true.
+        for plan in plans { plan.then("\(error)") }
+        return "\(error)"
+      }
+      if case .conflict = error, plans.count > 1 {
+        // One of them is at odds with what is there; the others must not suffer for it.
+        for (index, plan) in plans.enumerated() {
+          guard let reason = commit([plan]) else { continue }
+          // Storage is gone, and whoever was not tried any more waits for an answer all the same.
+          fail(plans.dropFirst(index + 1), reason, spool)
+          return reason
+        }
+        return nil
+      }
+      // The transaction was rolled back and the octets are garbage: nothing was promised, and the next one may succeed.
+      fail(plans, "\(error)", spool)
+      return nil
+    }
+    counters.commits.add(1, ordering: .relaxed)
+    counters.committedPlans.add(plans.count, ordering: .relaxed)
+    for plan in plans { plan.then(nil) }
+    return nil
   }
+}
 
-  /// Performs a batch. Returns the reason when storage broke for good.
-  func perform(_ batch: [CommitterWork]) -> String? {
-    var prepared: [Prepared] = []
+private func fail(_ plans: some Sequence<PreparedPlan>, _ reason: String, _ spool: Spool) {
+  for plan in plans {
+    spool.release(plan.deliveries.flatMap(\.entry.content))
+    plan.then(reason)
+  }
+}
+
+/// The work table of the thread that writes into the spool.
+private struct SpoolDesk: Sendable {
+  let spool: Spool
+  let logger: Logger
+
+  /// Performs a batch; the plans that are durable now.
+  func perform(_ batch: [CommitterWork], _ breakage: Breakage) -> [PreparedPlan] {
+    var prepared: [PreparedPlan] = []
     var broken: String?
     for work in batch {
       switch work {
@@ -114,57 +179,25 @@ private final class CommitterDesk: Sendable {
           address.send(.failed("\(error)"))
         }
       case .release(let ranges): spool.release(ranges)
-      case .record(let changes, let then): prepared.append(Prepared(changes: changes, then: then))
+      case .record(let changes, let then): prepared.append(PreparedPlan(changes: changes, then: then))
       }
     }
-    if !prepared.isEmpty, let reason = settle(prepared) { broken = reason }
-    if let broken { logger.critical("storage failed; nothing is accepted until a restart: \(broken)") }
-    return broken
-  }
-
-  /// Sync, transaction, wake-up: for all prepared plans at once.
-  private func settle(_ prepared: [Prepared]) -> String? {
-    do { try spool.sync() } catch {
-      fail(prepared, "\(error)")
-      return "\(error)"
-    }
-    do { try ledger.commit(prepared.flatMap(\.changes)) } catch {
-      logger.critical("the ledger refused a commit: \(error)")
-      if error.isFinal {
-        // The disk failed in the middle: the transaction may be durable all the same. Its octets stay, nothing more is promised, and
-        // the next start sees what is true.
-        for plan in prepared { plan.then("\(error)") }
-        return "\(error)"
+    if !prepared.isEmpty {
+      do { try spool.sync() } catch {
+        fail(prepared, "\(error)", spool)
+        prepared = []
+        broken = "\(error)"
       }
-      if case .conflict = error, prepared.count > 1 {
-        // One of them is at odds with what is there; the others must not suffer for it.
-        for (index, plan) in prepared.enumerated() {
-          guard let reason = settle([plan]) else { continue }
-          // Storage is gone, and whoever was not tried any more waits for an answer all the same.
-          fail(prepared.dropFirst(index + 1), reason)
-          return reason
-        }
-        return nil
-      }
-      // The transaction was rolled back and the octets are garbage: nothing was promised, and the next one may succeed.
-      fail(prepared, "\(error)")
-      return nil
     }
-    counters.commits.add(1, ordering: .relaxed)
-    counters.committedPlans.add(prepared.count, ordering: .relaxed)
-    for plan in prepared { plan.then(nil) }
-    return nil
-  }
-
-  private func fail(_ prepared: some Sequence<Prepared>, _ reason: String) {
-    for plan in prepared {
-      spool.release(plan.deliveries.flatMap(\.entry.content))
-      plan.then(reason)
+    if let broken {
+      breakage.note(broken)
+      logger.critical("storage failed; nothing is accepted until a restart: \(broken)")
     }
+    return prepared
   }
 
   /// Writes a plan's octets: the rest of the body, and what was composed, one record for each message.
-  private func prepare(_ plan: CommitPlan, _ body: BodyContent, _ address: ReturnAddress) throws(SpoolError) -> Prepared {
+  private func prepare(_ plan: CommitPlan, _ body: BodyContent, _ address: ReturnAddress) throws(SpoolError) -> PreparedPlan {
     let original = plan.needsOriginal ? try store(body) : []
     var changes = plan.changes
     var deliveries: [PendingDelivery] = []
@@ -182,7 +215,7 @@ private final class CommitterDesk: Sendable {
       }
     }
     let made = deliveries
-    return Prepared(changes: changes, deliveries: made) { failure in
+    return PreparedPlan(changes: changes, deliveries: made) { failure in
       address.send(failure.map { .failed($0) } ?? .committed(made))
     }
   }

@@ -45,6 +45,7 @@ final class Lane {
     ticker = loop.timer(after: 1000, repeat: 1000) { [unowned self] in
       self.lookAtDisk()
       self.deliveries.tick()
+      self.shared.committer.tick()
     }
   }
 
