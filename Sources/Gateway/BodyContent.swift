@@ -1,7 +1,7 @@
 import Octets
 import Spool
 
-/// A body on its way: pieces that lie in the spool already, and what is still in memory.
+/// A body on its way: pieces that lie in the spool already, and behind them what is still in memory.
 struct BodyContent: Sendable {
   enum Piece: Sendable {
     case stored(StoredRange)

@@ -10,7 +10,7 @@ import Threading
 /// Work for the committer.
 enum CommitterWork: Sendable {
   /// Append a piece of a body that is still arriving. It is held until it is released.
-  case store(Chunk, ReturnAddress)
+  case store([Chunk], ReturnAddress)
   /// Make a plan durable, with the body it may point at.
   case commit(CommitPlan, BodyContent, ReturnAddress)
   /// These octets are needed no longer by whoever held them.
@@ -164,9 +164,9 @@ private struct SpoolDesk: Sendable {
     var broken: String?
     for work in batch {
       switch work {
-      case .store(let chunk, let address):
+      case .store(let chunks, let address):
         do {
-          let range = try spool.append([chunk])
+          let range = try spool.append(chunks)
           spool.retain([range])
           address.send(.stored(range))
         } catch {
@@ -222,12 +222,15 @@ private struct SpoolDesk: Sendable {
 
   private func store(_ body: BodyContent) throws(SpoolError) -> [StoredRange] {
     var ranges: [StoredRange] = []
+    var inMemory: [Chunk] = []
     for piece in body.pieces {
       switch piece {
       case .stored(let range): ranges.append(range)
-      case .memory(let chunk): ranges.append(try spool.append([chunk]))
+      case .memory(let chunk): inMemory.append(chunk)
       }
     }
+    // What is still in memory is the end of the body: one record.
+    if !inMemory.isEmpty { ranges.append(try spool.append(inMemory)) }
     return ranges
   }
 

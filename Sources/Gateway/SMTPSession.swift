@@ -275,8 +275,8 @@ final class SMTPSession {
 
   private func beginBody(_ declaredBytes: Int?) {
     let limits = shared.limits
-    let store: (Chunk, @escaping (Completion) -> Void) -> Void = { [lane, shared] chunk, then in
-      shared.committer.perform(.store(chunk, lane.returnAddress(then)))
+    let store: ([Chunk], @escaping (Completion) -> Void) -> Void = { [lane, shared] chunks, then in
+      shared.committer.perform(.store(chunks, lane.returnAddress(then)))
     }
     let intake = BodyIntake(
       pieceBytes: limits.storage.bodyPieceBytes, expectedBytes: declaredBytes ?? 16_384, counters: shared.counters, store: store)
@@ -299,7 +299,7 @@ final class SMTPSession {
     if isShort { body.intake.handOverEarly() }
     let underway = body.intake.bytesUnderway
     // Back-pressure: a sender is not read faster than the spool writes, and all bodies in memory together stay within their bound.
-    if underway > 4 * limits.storage.bodyPieceBytes || (isShort && underway > 0) {
+    if underway >= 2 * limits.storage.bodyPieceBytes || (isShort && underway > 0) {
       holds.insert(.spool)
     }
     let milliseconds = lane.loop.now - body.beganAt

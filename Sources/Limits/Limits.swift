@@ -117,8 +117,8 @@ public struct DeliveryLimits: Sendable, Equatable {
 public struct StorageLimits: Sendable, Equatable {
   /// A spool segment, in octets.
   public var segmentBytes = 64 * 1024 * 1024
-  /// A body is handed to the spool in pieces of this size while it arrives.
-  public let bodyPieceBytes = 1024 * 1024
+  /// A body is handed to the spool in pieces of this size while it arrives; up to three are in memory.
+  public let bodyPieceBytes = 256 * 1024
   /// Octets of bodies that are in memory and not yet in the spool, for the whole process; above it reading stops.
   public var intakeMemoryBytes = 256 * 1024 * 1024
   /// Free octets on the spool's disk below which MAIL is answered 452.
