@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import Octets
 import PEC
+import Synchronization
 
 /// Log lines on standard error: for people, or one JSON object a line.
 public struct LogOutput: LogHandler {
@@ -29,12 +30,26 @@ public struct LogOutput: LogHandler {
   public func log(event: LogEvent) {
     let now = Clock.now()
     var fields = metadata
-    if let more = event.metadata { fields.merge(more) { _, new in new } }
-    let line: String
+    if let more = event.metadata {
+      if fields.isEmpty { fields = more } else { fields.merge(more) { _, new in new } }
+    }
+    var line = ""
     switch format {
     case .text:
-      let extra = fields.sorted { $0.key < $1.key }.map { " \($0.key)=\(ASCII.escaped("\($0.value)"))" }.joined()
-      line = "\(now.rfc3339) \(event.level) \(ASCII.escaped(event.message.description))\(extra)\n"
+      // By appending, and sorted by name: each message writes three of these, on the thread that serves its session.
+      line.reserveCapacity(400)
+      line += now.rfc3339
+      line += " "
+      line += event.level.rawValue
+      line += " "
+      line += ASCII.escaped(event.message.description)
+      for (key, value) in fields.sorted(by: { $0.key < $1.key }) {
+        line += " "
+        line += key
+        line += "="
+        if case .string(let text) = value { line += ASCII.escaped(text) } else { line += ASCII.escaped(value.description) }
+      }
+      line += "\n"
     case .json:
       var object: [String: String] = ["time": now.rfc3339, "level": "\(event.level)", "message": event.message.description]
       for (key, value) in fields { object[key] = "\(value)" }
@@ -49,9 +64,18 @@ public struct LogOutput: LogHandler {
 
 /// The wall clock, with the offset of legal time.
 public enum Clock {
+  /// The quarter of an hour that was asked for last (upper 40 bits) and its offset in seconds: a zone changes at such times only, and
+  /// looking it up takes a lock that all threads share.
+  private static let last = Atomic<Int64>(.min)
+
   /// The present instant.
   public static func now() -> Instant {
     let seconds = Int64(Date().timeIntervalSince1970)
-    return Instant(unixSeconds: seconds, utcOffsetSeconds: LocalTime.utcOffsetSeconds(at: seconds))
+    let quarter = seconds / 900
+    let known = last.load(ordering: .relaxed)
+    if known >> 24 == quarter { return Instant(unixSeconds: seconds, utcOffsetSeconds: Int(known & 0xFF_FFFF) - 0x80_0000) }
+    let offset = LocalTime.utcOffsetSeconds(at: seconds)
+    last.store(quarter << 24 | Int64(offset + 0x80_0000), ordering: .relaxed)
+    return Instant(unixSeconds: seconds, utcOffsetSeconds: offset)
   }
 }

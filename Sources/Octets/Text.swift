@@ -109,6 +109,8 @@ public enum ASCII {
 
   /// A text for a log line or a terminal: control characters escaped as \xNN, so that a subject cannot break a row.
   public static func escaped(_ text: String) -> String {
+    // Almost all are plain.
+    if text.utf8.allSatisfy({ $0 &- 32 < 95 }) { return text }
     var out = ""
     for scalar in text.unicodeScalars {
       if scalar.value < 32 || scalar.value == 127 {
