@@ -4,7 +4,7 @@ import PEC
 extension QueueEntry {
   /// The name of the part-th entry of a message: stable, so that a replay names the same entries.
   static func identifier(of messageID: String, part: Int) -> String {
-    let local = messageID.split(separator: "@").first.map(String.init) ?? messageID
+    let local = messageID.utf8.split(separator: UInt8(ascii: "@"), maxSplits: 1).first.flatMap { String($0) } ?? messageID
     return "\(local)-q\(part + 1)"
   }
 

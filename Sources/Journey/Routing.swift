@@ -24,7 +24,8 @@ public struct RoutingTable: Sendable {
 
   /// The way to `address`.
   public func route(for address: String) -> Route {
-    let domain = ASCII.lowercased(String(address.split(separator: "@", omittingEmptySubsequences: false).last ?? ""))
+    let at = address.utf8.lastIndex(of: UInt8(ascii: "@")).map { address.utf8.index(after: $0) } ?? address.startIndex
+    let domain = ASCII.lowercased(String(address[at...]))
     if localDomains.contains(domain) || localAddresses.contains(ASCII.lowercased(address)) { return .mailbox }
     return .relay(relays[domain] ?? fallback)
   }

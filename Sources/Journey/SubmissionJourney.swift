@@ -271,5 +271,8 @@ public struct SubmissionJourney: Sendable {
 
 extension String {
   /// An identifier without the angle brackets around it.
-  fileprivate var trimmingBrackets: String { String(drop { $0 == "<" }.prefix { $0 != ">" }) }
+  fileprivate var trimmingBrackets: String {
+    let inner = utf8.drop { $0 == UInt8(ascii: "<") }.prefix { $0 != UInt8(ascii: ">") }
+    return String(inner) ?? self
+  }
 }

@@ -118,22 +118,49 @@ final class LedgerCommit {
 
   /// Takes recipients out of an entry, and the entry out of the queue with its last one. Settling what is settled changes nothing.
   private func settle(_ entry: String, _ recipients: [String], _ end: RecipientEnd) throws {
+    // Most entries have one recipient, and go with him in one statement.
+    if recipients.count == 1,
+      let gone = try Row.fetchOne(try statement(.removeLast), arguments: [text(entry), text(recipients[0]), text(recipients[0])])
+    {
+      var row = StoredRow(gone, of: "queue", path: path)
+      _ = try row.next(Int64.self)
+      return try decide(try Settled(&row, in: self), recipients[0], end)
+    }
     guard let stored = try Row.fetchOne(try statement(.findEntry), arguments: [text(entry)]) else { return }
     var row = StoredRow(stored, of: "queue", path: path)
-    let (id, pecID, kind) = (try row.next(Int64.self), try row.next(String.self), try row.next { MessageKind(rawValue: $0) })
-    let reception = try row.optional(String.self)
-    let arrived = kind.decidesFates ? try reception.flatMap { try place(of: $0) } : nil
+    let id = try row.next(Int64.self)
+    let settled = try Settled(&row, in: self)
     for address in recipients {
       try run(.removeEntryRecipient, [id, text(address)])
-      guard db.changesCount > 0 else { continue }
-      if let arrived {
-        try move(.moveReceptionRecipient, to: end, [arrived.message, text(address), arrived.row])
-      } else if reception == nil, kind == .envelope {
-        try move(.moveRecipient, to: end, [text(pecID), text(address)])
-      }
+      if db.changesCount > 0 { try decide(settled, address, end) }
     }
     let isLeft = try Bool.fetchOne(try statement(.hasRecipients), arguments: [id])
     if isLeft != true { try run(.removeEntry, [id]) }
+  }
+
+  /// What an entry says about the fates that it decides.
+  private struct Settled {
+    var pecID: String
+    var isOwnEnvelope: Bool
+    var arrived: (message: String, row: Int64)?
+
+    /// From the columns that follow the id.
+    init(_ row: inout StoredRow, in commit: LedgerCommit) throws {
+      pecID = try row.next(String.self)
+      let kind = try row.next { MessageKind(rawValue: $0) }
+      let reception = try row.optional(String.self)
+      isOwnEnvelope = reception == nil && kind == .envelope
+      arrived = kind.decidesFates ? try reception.flatMap { try commit.place(of: $0) } : nil
+    }
+  }
+
+  /// A recipient's entry is done: moves him on where it decides his fate.
+  private func decide(_ settled: Settled, _ address: String, _ end: RecipientEnd) throws {
+    if let arrived = settled.arrived {
+      try move(.moveReceptionRecipient, to: end, [arrived.message, text(address), arrived.row])
+    } else if settled.isOwnEnvelope {
+      try move(.moveRecipient, to: end, [text(settled.pecID), text(address)])
+    }
   }
 
   /// Where the recipients of a reception stand; nil when it is not there.
@@ -188,7 +215,7 @@ extension MessageKind {
 /// The statements of a commit.
 enum LedgerStatement: Int, CaseIterable {
   case addEvent, addTransaction, addRecipient, addEntry, addEntryRecipient, addReception, addReceptionRecipient
-  case findEntry, removeEntryRecipient, hasRecipients, removeEntry, postpone, awaitProof
+  case findEntry, removeLast, removeEntryRecipient, hasRecipients, removeEntry, postpone, awaitProof
   case findReception, moveRecipient, moveReceptionRecipient
   case findTransaction, watch, unwatch, recipientStates
 
@@ -230,6 +257,14 @@ enum LedgerStatement: Int, CaseIterable {
       VALUES (?, ?, ?, ?, ?, ?, ?)
       """
     case .findEntry: "SELECT id, pec_id, kind, reception FROM queue WHERE entry = ?"
+    // With its row in queue_recipients, by that table's foreign key.
+    case .removeLast:
+      """
+      DELETE FROM queue WHERE entry = ?
+        AND EXISTS (SELECT 1 FROM queue_recipients WHERE queue_id = queue.id AND address = ?)
+        AND NOT EXISTS (SELECT 1 FROM queue_recipients WHERE queue_id = queue.id AND address <> ?)
+      RETURNING id, pec_id, kind, reception
+      """
     case .removeEntryRecipient: "DELETE FROM queue_recipients WHERE queue_id = ? AND address = ?"
     case .hasRecipients: "SELECT EXISTS (SELECT 1 FROM queue_recipients WHERE queue_id = ?)"
     case .removeEntry: "DELETE FROM queue WHERE id = ?"
