@@ -172,15 +172,15 @@ final class RelayConnection {
     connection.send(batch) { [weak self] failure in
       guard let self, !ended else { return }
       if let failure { return broken(failure) }
-      if isLast {
-        smtp.bodySent(atLineStart: body.atLineStart)
-        // RFC 5321 §4.5.3.2.6: 10 minutes, or the next hop takes the message while we give it up and send it again.
-        deadline?.renew(afterSeconds: max(600, lane.shared.limits.delivery.replyTimeoutSeconds))
-        drive()
-      } else {
-        pump()
-      }
+      if !isLast { pump() }
     }
+    guard isLast, !ended else { return }
+    // Not when the system has taken it: by then a next hop that knows the length (BDAT) may have answered, and its answer be read, before
+    // we hear that the last octets are gone.
+    smtp.bodySent(atLineStart: body.atLineStart)
+    // RFC 5321 §4.5.3.2.6: 10 minutes, or the next hop takes the message while we give it up and send it again.
+    deadline?.renew(afterSeconds: max(600, lane.shared.limits.delivery.replyTimeoutSeconds))
+    drive()
   }
 
   private static let dot = Chunk([UInt8(ascii: ".")])
