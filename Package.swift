@@ -42,6 +42,8 @@ let package = Package(
     // Fences: C behind module maps and static inline shims.
     .systemLibrary(name: "CLibuv", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    // The header alone: which library is a token's says the operator.
+    .systemLibrary(name: "CPKCS11", providers: [.apt(["libp11-kit-dev"])]),
     .target(name: "CPlatform", linkerSettings: [.linkedLibrary("crypt")]),
     .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CLDAP", providers: [.apt(["libldap-dev"])]),
@@ -75,7 +77,7 @@ let package = Package(
     // Floor 3, IO: one fenced resource each.
     room("EventLoop", ["CLibuv", "Octets"]),
     room("TLSPipe", ["COpenSSL", "Octets"]),
-    room("Signing", ["COpenSSL", "Octets", "Threading"]),
+    room("Signing", ["COpenSSL", "CPKCS11", "Octets", "Threading"]),
     room("Spool", ["CPlatform", "Octets"]),
     room("Ledger", ["Octets", "Threading", "PEC", "Journey", "Evidence", grdb]),
     room("Mailstore", ["CPlatform", "Octets"]),
@@ -120,7 +122,7 @@ let package = Package(
     room(
       "Operations",
       [
-        "Octets", "Limits", "EventLoop", "MIMEStream", "PEC", "Journey", "Signing", "Ledger", "Accounts", "ProviderIndex",
+        "Octets", "Limits", "Threading", "EventLoop", "MIMEStream", "PEC", "Journey", "Signing", "Ledger", "Accounts", "ProviderIndex",
         "TLSPipe", "Configuration", "Gateway", "Quarantine", "SealedArchive", "ScanWire", "Scanning", "Extracts", "Sealing", "ClockWatch",
         "TimeStamping", log,
       ]),

@@ -42,12 +42,16 @@ public struct CredentialError: Error, Sendable, Equatable, CustomStringConvertib
     case extendedKeyUsage
     /// The certificate is a certification authority's.
     case authority
+    /// The key is named by a PKCS#11 URI that is not one.
+    case keyURI(PKCS11URIError)
+    /// The key is in a token, and could not be used.
+    case token(PKCS11Error)
     /// The library failed; its words.
     case library(String)
   }
 
   public let fault: Fault
-  /// The file.
+  /// The file; of a key in a token its URI and library.
   public let path: String
 
   init(_ fault: Fault, _ path: String) {
@@ -89,6 +93,8 @@ public struct CredentialError: Error, Sendable, Equatable, CustomStringConvertib
     case .keyUsage: "the signer's certificate does not allow digital signatures (keyUsage, digitalSignature)"
     case .extendedKeyUsage: "the signer's certificate does not allow mail protection (extendedKeyUsage, emailProtection)"
     case .authority: "the signer's certificate is that of a certification authority"
+    case .keyURI(let error): error.description
+    case .token(let error): error.what
     case .library(let reason): "OpenSSL failed: \(reason)"
     }
   }
@@ -113,6 +119,8 @@ public struct CredentialError: Error, Sendable, Equatable, CustomStringConvertib
     case .noMailAddress, .wrongMailAddress:
       "Set the service address of the configuration to the certificate's, or have a certificate issued for it: mail clients compare the two."
     case .keyUsage, .extendedKeyUsage, .authority: "Have a signer's certificate issued with the profile of RFC 6109 §5.5."
+    case .keyURI: "Its form is pkcs11:token=LABEL;object=LABEL?module-path=/path/of/the/library.so&pin-source=file:/path (RFC 7512)."
+    case .token(let error): error.advice
     case .library: "Check the installation of OpenSSL 3."
     }
   }

@@ -1,19 +1,38 @@
 internal import COpenSSL
 
-/// Makes RSASSA-PKCS1-v1_5 signatures (RFC 8017 §8.2) of SHA-256 digests, a batch at a time: OpenSSL today, multi-buffer RSA or an
-/// HSM's sessions behind the same face.
+/// Makes RSASSA-PKCS1-v1_5 signatures (RFC 8017 §8.2) of SHA-256 digests, a batch at a time: OpenSSL, an HSM's session, or
+/// multi-buffer RSA behind the same face.
 ///
 /// A signer belongs to one thread of the pool: it is never called by two at once, and need not be locked.
 public protocol DigestSigner: Sendable {
-  /// How many digests it likes to have at once. A backend that signs one after the other says 1, so that no message waits for its
+  /// How many digests it likes to have at once. A back end that signs one after the other says 1, so that no message waits for its
   /// neighbours in the batch.
   var preferredBatch: Int { get }
+
+  /// Whether a batch that is not full takes as long as a full one, as with lanes that work in step. Only such a back end may be kept
+  /// waiting for jobs that are known to come (`SignerPool`, gathering). False unless said otherwise.
+  var partBatchCostsAsMuch: Bool { get }
+
+  /// Whether the back end compares the result of each calculation by CRT with the public key itself, and gives out what does not fit
+  /// under no circumstances. The pool checks every signature of a back end that does not; see `SignatureCheck` for what it does with the
+  /// others. False unless said otherwise.
+  var checksEachSignature: Bool { get }
+
+  /// Called once, by the thread that will sign, before its first batch. Does nothing unless said otherwise.
+  func prepare()
 
   /// Signs.
   /// - Parameter batch: SHA-256 digests (of signed attributes), 32 octets each.
   /// - Returns: one signature for each, in the same order, as long as the modulus.
-  /// - Throws: when the backend fails; nothing of the batch counts then.
+  /// - Throws: when the back end fails; nothing of the batch counts then.
   func sign(batch: [[UInt8]]) throws -> [[UInt8]]
+}
+
+extension DigestSigner {
+  public var partBatchCostsAsMuch: Bool { false }
+  public var checksEachSignature: Bool { false }
+  /// Does nothing.
+  public func prepare() {}
 }
 
 /// Why a message was not signed.
@@ -25,7 +44,7 @@ public enum SigningError: Error, Sendable, Equatable, CustomStringConvertible {
   case outsideValidity(signingTime: Int64, notBefore: Int64, notAfter: Int64)
   /// A signature came out that the certificate does not verify. It was thrown away: see `SignatureCheck`.
   case faultySignature
-  /// The backend failed; its words.
+  /// The back end failed; its words.
   case backend(String)
 
   public var description: String {
@@ -49,16 +68,32 @@ public final class OpenSSLSigner: DigestSigner, @unchecked Sendable {
   private let signatureBytes: Int
 
   public let preferredBatch = 1
+  public let checksEachSignature: Bool
 
-  /// - Throws: `SigningError.backend` when OpenSSL refuses the key.
-  public init(_ credentials: SignerCredentials) throws(SigningError) {
-    guard let copy = credentials.key.copy() else { throw .backend(OpenSSLErrors.take()) }
+  /// - Throws: `SigningError.backend` when the key is not in memory, or OpenSSL refuses it.
+  public convenience init(_ credentials: SignerCredentials) throws(SigningError) {
+    guard case .inMemory(let key, let isChecked) = credentials.key else {
+      throw .backend("the private key is in a token: OpenSSL cannot have it")
+    }
+    try self.init(key, checksEachSignature: isChecked)
+  }
+
+  /// - Parameter checksEachSignature: what `FaultProbe` found out about this library and this key.
+  init(_ original: KeyHandle, checksEachSignature: Bool) throws(SigningError) {
+    guard let copy = original.copy() else { throw .backend(OpenSSLErrors.take()) }
     key = copy
+    self.checksEachSignature = checksEachSignature
     signatureBytes = (copy.bits + 7) / 8
     unsafe context = try pkcs1Context(copy, EVP_PKEY_sign_init)
   }
 
   deinit { unsafe EVP_PKEY_CTX_free(context) }
+
+  /// One signature for nobody, within the memory for keys: with the first one RSA makes the Montgomery contexts, which keep a copy of each
+  /// prime, and the blinding, which is quick for the thread that made it.
+  public func prepare() {
+    _ = KeyMemory.confined { try? sign(batch: [[UInt8](repeating: 0x5A, count: 32)]) }
+  }
 
   /// Signs each digest by PKCS#1 v1.5, in order.
   public func sign(batch: [[UInt8]]) throws -> [[UInt8]] {
@@ -76,52 +111,4 @@ public final class OpenSSLSigner: DigestSigner, @unchecked Sendable {
     }
     return signatures
   }
-}
-
-/// Verifies each signature with the public key before it leaves the room.
-///
-/// One RSA-CRT signature computed with a fault in one half gives away the factors of the modulus to whoever sees it (Boneh, DeMillo,
-/// Lipton, "On the Importance of Checking Cryptographic Protocols for Faults", 1997), and a faulty signature is a receipt that
-/// does not hold in court. The check costs one exponentiation by 65537, a small part of a signature's cost, and it holds for every
-/// backend: OpenSSL's own check inside its CRT is not had from an HSM or a multi-buffer library.
-@safe
-final class SignatureCheck: @unchecked Sendable {
-  // Used by one thread at a time. The context refers to the key and is freed before it.
-  private let key: KeyHandle
-  private let context: OpaquePointer
-
-  /// Nil when OpenSSL refuses the key.
-  init?(_ publicKey: KeyHandle) {
-    guard let prepared = unsafe try? pkcs1Context(publicKey, EVP_PKEY_verify_init) else { return nil }
-    key = publicKey
-    unsafe context = prepared
-  }
-
-  deinit { unsafe EVP_PKEY_CTX_free(context) }
-
-  /// Whether `signature` is that of the SHA-256 digest `digest`.
-  func holds(_ signature: [UInt8], digest: [UInt8]) -> Bool {
-    let verdict = unsafe EVP_PKEY_verify(context, signature, signature.count, digest, digest.count)
-    if verdict != 1 { OpenSSLErrors.clear() }
-    return verdict == 1
-  }
-}
-
-/// A context for PKCS#1 v1.5 over SHA-256 digests; the caller owns it.
-@unsafe
-private func pkcs1Context(
-  _ key: KeyHandle, _ begin: (OpaquePointer?) -> Int32, _ algorithm: DigestAlgorithm? = DigestAlgorithm.sha256
-) throws(SigningError) -> OpaquePointer {
-  guard let algorithm, let context = unsafe EVP_PKEY_CTX_new_from_pkey(nil, key.raw, nil) else {
-    throw .backend(OpenSSLErrors.take())
-  }
-  guard
-    unsafe begin(context) == 1,
-    unsafe EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PADDING) == 1,
-    unsafe EVP_PKEY_CTX_set_signature_md(context, algorithm.raw) == 1
-  else {
-    unsafe EVP_PKEY_CTX_free(context)
-    throw .backend(OpenSSLErrors.take())
-  }
-  return unsafe context
 }

@@ -20,6 +20,7 @@ final class CertificateHandle: @unchecked Sendable {
 
   /// Parses DER; nil when it is not a certificate, or octets are left over.
   convenience init?(der: some Collection<UInt8>) {
+    KeyMemory.prepare()
     let octets = Array(der)
     let parsed = unsafe octets.withUnsafeBufferPointer { bytes -> OpaquePointer? in
       var cursor = bytes.baseAddress
@@ -73,7 +74,9 @@ final class KeyHandle: @unchecked Sendable {
   /// A key of its own with the same numbers, in memory of its own: nothing of it is shared with this one.
   ///
   /// It goes through DER rather than `EVP_PKEY_dup`, which does not carry over the flags that keep the numbers to constant-time code.
-  func copy() -> KeyHandle? {
+  func copy() -> KeyHandle? { KeyMemory.confined { copyOnce() } }
+
+  private func copyOnce() -> KeyHandle? {
     var der: UnsafeMutablePointer<UInt8>?
     let count = unsafe i2d_PrivateKey(raw, &der)
     guard count > 0, let start = unsafe der else {
@@ -108,6 +111,7 @@ final class DigestAlgorithm: @unchecked Sendable {
 
   /// Nil when the library has no such algorithm.
   init?(name: String) {
+    KeyMemory.prepare()
     guard let fetched = unsafe EVP_MD_fetch(nil, name, nil) else {
       OpenSSLErrors.clear()
       return nil

@@ -38,12 +38,14 @@ final class PEMBlock {
 
   /// The private key in it, or nil.
   var key: KeyHandle? {
-    var cursor = unsafe UnsafePointer<UInt8>?(start)
-    guard let key = unsafe d2i_AutoPrivateKey(nil, &cursor, count) else {
-      OpenSSLErrors.clear()
-      return nil
+    KeyMemory.confined {
+      var cursor = unsafe UnsafePointer<UInt8>?(start)
+      guard let key = unsafe d2i_AutoPrivateKey(nil, &cursor, count) else {
+        OpenSSLErrors.clear()
+        return nil
+      }
+      return unsafe KeyHandle(owning: key)
     }
-    return unsafe KeyHandle(owning: key)
   }
 }
 
@@ -74,22 +76,21 @@ struct PEMFile {
     guard unsafe fstat(descriptor, &status) == 0 else { throw .unreadable(PEMFile.systemError()) }
     guard status.st_mode & S_IFMT == S_IFREG || status.st_mode & S_IFMT == S_IFIFO else { throw .unreadable("not a file") }
     mode = status.st_mode & 0o7777
-    // Ours, zeroed before it is freed: a key may have been in it.
-    let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: PEMFile.maximumBytes + 1, alignment: 1)
-    defer {
-      unsafe OPENSSL_cleanse(memory.baseAddress, memory.count)
-      unsafe memory.deallocate()
-    }
-    var filled = 0
-    while filled < memory.count {
-      let got = unsafe Glibc.read(descriptor, memory.baseAddress! + filled, memory.count - filled)
+    // One octet more than the file has, so that its end is seen with the first reading; a pipe does not say how long it is.
+    let expected = status.st_mode & S_IFMT == S_IFREG ? Int(clamping: status.st_size) : 16_384
+    var text = SecretOctets(capacity: min(expected, PEMFile.maximumBytes) + 1)
+    while true {
+      if text.count == text.capacity {
+        guard text.count <= PEMFile.maximumBytes else { throw .tooLarge }
+        text = text.grown(to: min(2 * text.capacity, PEMFile.maximumBytes + 1))
+      }
+      let got = text.read(from: descriptor)
       if got < 0, errno == EINTR { continue }
       guard got >= 0 else { throw .unreadable(PEMFile.systemError()) }
       if got == 0 { break }
-      filled += got
     }
-    guard filled <= PEMFile.maximumBytes else { throw .tooLarge }
-    blocks = try unsafe PEMFile.parse(UnsafeRawBufferPointer(start: memory.baseAddress, count: filled))
+    // What is taken out of it may be a key.
+    blocks = try KeyMemory.confined { () throws(Failure) in try unsafe PEMFile.parse(UnsafeRawBufferPointer(text.octets)) }
   }
 
   /// The blocks of a text in memory.

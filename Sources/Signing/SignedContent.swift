@@ -142,7 +142,11 @@ extension SignerCredentials {
     else { throw .backend(OpenSSLErrors.take()) }
     let digest = ContentDigest.sha256([Chunk(skeleton.signedOctets(attributes: attributes))])
     let made: [[UInt8]]
-    do { made = try OpenSSLSigner(self).sign(batch: [digest]) } catch { throw error as? SigningError ?? .backend("\(error)") }
+    do {
+      made = try KeyMemory.confined { try makeSigner().sign(batch: [digest]) }
+    } catch {
+      throw error as? SigningError ?? .backend("\(error)")
+    }
     // See `SignatureCheck`: a faulty signature must not leave.
     guard made.count == 1, made[0].count == skeleton.signatureBytes, check.holds(made[0], digest: digest) else { throw .faultySignature }
     return skeleton.assemble(attributes: attributes, signature: made[0], content: content)

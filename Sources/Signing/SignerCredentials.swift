@@ -16,113 +16,63 @@ public struct SignerCredentials: Sendable {
   /// What should be seen to.
   public let warnings: [CredentialWarning]
 
-  let key: KeyHandle
+  let key: SignerKey
   let publicKey: KeyHandle
   let skeleton: CMSSkeleton
 
   /// Days before its end in which a certificate is warned about.
   private static let warningDays: Int64 = 30
 
-  /// Loads and checks.
+  /// Loads and checks, the key from where the configuration names it.
   ///
   /// - Parameters:
-  ///   - keyPath: PEM file with the private key, without a password (PKCS#8, or the older RSA form). It may be the same file as the other.
+  ///   - keyPath: PEM file with the private key, without a password (PKCS#8, or the older RSA form), which may be the same file as the
+  ///     other; or the `pkcs11:` URI of a key in a token (`PKCS11URI`).
   ///   - certificatePath: PEM file with the signer's certificate and its chain, in any order.
   ///   - serviceAddress: the address of `From:`; it must be in the certificate (RFC 6109 §2.1).
   ///   - now: seconds since 1970.
   /// - Throws: what is wrong, in which file, and what to do.
   public init(keyPath: String, certificatePath: String, serviceAddress: String, now: Int64) throws(CredentialError) {
-    let keyFile = try SignerCredentials.open(keyPath)
-    let key = try SignerCredentials.privateKey(in: keyFile, path: keyPath)
-    let certificates = try SignerCredentials.certificates(in: SignerCredentials.open(certificatePath), path: certificatePath)
-    let signer = try SignerCredentials.signer(of: key, among: certificates, now: now, path: certificatePath)
+    try self.init(key: .named(keyPath), certificatePath: certificatePath, serviceAddress: serviceAddress, now: now)
+  }
+
+  /// Loads and checks.
+  ///
+  /// - Parameters:
+  ///   - key: where the private key is.
+  ///   - certificatePath: PEM file with the signer's certificate and its chain, in any order.
+  ///   - serviceAddress: the address of `From:`; it must be in the certificate (RFC 6109 §2.1).
+  ///   - now: seconds since 1970.
+  /// - Throws: what is wrong, in which file or token, and what to do.
+  public init(key source: SigningKeySource, certificatePath: String, serviceAddress: String, now: Int64) throws(CredentialError) {
+    let pair = try SignerCredentials.pair(source, certificatePath: certificatePath, now: now)
+    let signer = pair.signer
     let facts = CertificateFacts(signer)
     try SignerCredentials.check(signer, facts, serviceAddress: serviceAddress, now: now, path: certificatePath)
-    let issuers = SignerCredentials.issuers(of: signer, among: certificates, now: now)
+    let issuers = SignerCredentials.issuers(of: signer, among: pair.certificates, now: now)
 
-    guard let publicRaw = unsafe X509_get_pubkey(signer.raw) else { throw CredentialError(.library(OpenSSLErrors.take()), certificatePath) }
-    self.key = key
-    publicKey = unsafe KeyHandle(owning: publicRaw)
+    key = pair.key
+    publicKey = pair.publicKey
     certificate = facts
     chain = issuers.map { CertificateFacts($0) }
     self.serviceAddress = serviceAddress
-    keyBits = key.bits
-    var warnings = SignerCredentials.warnings(signer, facts, chain: chain, all: certificates.map { CertificateFacts($0) }, now: now)
-    if keyFile.mode & 0o007 != 0 { warnings.append(.keyReadableByOthers(path: keyPath, mode: keyFile.mode)) }
-    self.warnings = warnings
+    keyBits = publicKey.bits
+    let all = pair.certificates.map { CertificateFacts($0) }
+    warnings = SignerCredentials.warnings(signer, facts, chain: chain, all: all, now: now) + pair.warnings
     skeleton = CMSSkeleton(
       certificates: ([signer] + issuers).map(\.der),
       issuer: unsafe derOctets { unsafe i2d_X509_NAME(X509_get_issuer_name(signer.raw), $0) },
       serialNumber: unsafe derOctets { unsafe i2d_ASN1_INTEGER(X509_get0_serialNumber(signer.raw), $0) },
-      signatureBytes: (key.bits + 7) / 8)
-    try trySigning(path: keyPath)
+      signatureBytes: (keyBits + 7) / 8)
   }
 
   /// Whether the certificate's O or CN is the provider's name (RFC 6109 §5.5).
   public func isNamed(_ provider: String) -> Bool { certificate.isNamed(provider) }
 
-  /// One signature that nobody sees: a damaged key is found at start and not by the first sender.
-  private func trySigning(path: String) throws(CredentialError) {
-    do {
-      let digest = [UInt8](repeating: 0x5A, count: 32)
-      let signatures = try OpenSSLSigner(self).sign(batch: [digest])
-      guard let check = SignatureCheck(publicKey), signatures.count == 1, check.holds(signatures[0], digest: digest) else {
-        throw CredentialError(.damagedKey, path)
-      }
-    } catch let error as CredentialError {
-      throw error
-    } catch {
-      throw CredentialError(.damagedKey, path)
-    }
-  }
+  // MARK: Choosing
 
-  // MARK: Reading
-
-  private static func open(_ path: String) throws(CredentialError) -> PEMFile {
-    do {
-      return try PEMFile(path: path)
-    } catch {
-      throw CredentialError(error, path)
-    }
-  }
-
-  private static func privateKey(in file: PEMFile, path: String) throws(CredentialError) -> KeyHandle {
-    let blocks = file.blocks.filter(\.isPrivateKey)
-    guard let block = blocks.first else { throw CredentialError(.noPrivateKey, path) }
-    guard blocks.count == 1 else { throw CredentialError(.severalPrivateKeys, path) }
-    guard !block.isEncrypted else { throw CredentialError(.encryptedKey, path) }
-    guard let key = block.key else { throw CredentialError(.malformedKey, path) }
-    guard key.isRSA else { throw CredentialError(.notRSA, path) }
-    guard (2048...4096).contains(key.bits) else { throw CredentialError(.keySize(key.bits), path) }
-    return key
-  }
-
-  private static func certificates(in file: PEMFile, path: String) throws(CredentialError) -> [CertificateHandle] {
-    var certificates: [CertificateHandle] = []
-    for block in file.blocks where block.isCertificate {
-      guard let certificate = block.certificate else { throw CredentialError(.malformedCertificate(certificates.count + 1), path) }
-      certificates.append(certificate)
-    }
-    guard !certificates.isEmpty else { throw CredentialError(.noCertificate, path) }
-    return certificates
-  }
-
-  /// The certificate of the key: of several (a renewal with the same key) the one that is valid now and lasts longest.
-  private static func signer(
-    of key: KeyHandle, among certificates: [CertificateHandle], now: Int64, path: String
-  ) throws(CredentialError) -> CertificateHandle {
-    let fitting = certificates.filter { certificate in
-      guard let own = unsafe X509_get0_pubkey(certificate.raw) else { return false }
-      return unsafe EVP_PKEY_eq(own, key.raw) == 1
-    }
-    OpenSSLErrors.clear()
-    guard let best = preferred(fitting, now: now) else {
-      throw CredentialError(.keyMismatch(subjects: certificates.map { CertificateFacts($0).subject }), path)
-    }
-    return best
-  }
-
-  private static func preferred(_ certificates: [CertificateHandle], now: Int64) -> CertificateHandle? {
+  /// Of several certificates the one that is valid at the time and lasts longest.
+  static func preferred(_ certificates: [CertificateHandle], now: Int64) -> CertificateHandle? {
     certificates.map { ($0, CertificateFacts($0)) }.max { one, other in
       (one.1.isValid(at: now) ? 1 : 0, one.1.notAfter) < (other.1.isValid(at: now) ? 1 : 0, other.1.notAfter)
     }?.0

@@ -1,118 +1,126 @@
-import Glibc
 import Octets
 import Synchronization
 import Threading
 
-/// A message to be signed.
-public struct SigningJob: Sendable {
-  /// The caller's mark; the pool does nothing with it.
-  public var token: UInt64
-  /// The exact octets to be signed, in order; digested by the signing thread.
-  public var content: [Chunk]
-  /// The certified instant (`pec-rules` 11.1), seconds since 1970.
-  public var signingTime: Int64
-  /// Called once, by the signing thread, with the detached SignedData in DER, or with why there is none. It should only pass the
-  /// result on.
-  public var completion: @Sendable (Result<[UInt8], SigningError>) -> Void
-
-  /// A content to be signed.
-  public init(
-    token: UInt64, content: [Chunk], signingTime: Int64, completion: @escaping @Sendable (Result<[UInt8], SigningError>) -> Void
-  ) {
-    self.token = token
-    self.content = content
-    self.signingTime = signingTime
-    self.completion = completion
-  }
-
-  var contentBytes: Int { content.reduce(0) { $0 + $1.count } }
-}
-
-/// What a pool did since its start.
-public struct SigningFigures: Sendable, Equatable {
-  /// Signatures that left.
-  public var signatures: UInt64 = 0
-  /// Jobs that failed.
-  public var failures: UInt64 = 0
-  /// Signatures that were made and did not verify; anything but zero is a reason to stop and look.
-  public var faultySignatures: UInt64 = 0
-  /// Batches handed to a signer.
-  public var batches: UInt64 = 0
-  /// Octets digested.
-  public var contentBytes: UInt64 = 0
-  /// Time in digesting, in the signer, in the check of each signature, and from a batch's first to last instruction, in nanoseconds
-  /// of all threads together.
-  public var digestNanoseconds: UInt64 = 0
-  public var signNanoseconds: UInt64 = 0
-  public var checkNanoseconds: UInt64 = 0
-  public var busyNanoseconds: UInt64 = 0
-
-  public init() {}
-
-  fileprivate mutating func add(_ other: SigningFigures) {
-    signatures &+= other.signatures
-    failures &+= other.failures
-    faultySignatures &+= other.faultySignatures
-    batches &+= other.batches
-    contentBytes &+= other.contentBytes
-    digestNanoseconds &+= other.digestNanoseconds
-    signNanoseconds &+= other.signNanoseconds
-    checkNanoseconds &+= other.checkNanoseconds
-    busyNanoseconds &+= other.busyNanoseconds
-  }
-}
-
-/// Threads that sign. Each takes what waits, up to a batch, and never waits for a batch to fill: an idle pool signs at once, a busy
-/// one finds its batches full.
+/// Threads that sign. Each takes what waits, up to a batch, by priority, across all kinds of messages. None waits for a batch to fill: an
+/// idle pool signs at once, a busy one finds its batches full; only a back end whose part-filled batch costs as much as a full one may be
+/// kept waiting, and only for jobs that were announced (`expect`).
+///
+/// Key and certificate may be exchanged while it runs (`roll`).
 public final class SignerPool: Sendable {
-  private let queue: Handoff<SigningJob>
+  /// How a pool treats its jobs.
+  public struct Settings: Sendable, Equatable {
+    /// The most digests given to a signer at once; a signer that prefers fewer gets fewer.
+    public var batch: Int
+    /// Of a back end that checks each of its signatures itself, every which one the pool checks as well; 1: all, as the gateway has it.
+    /// Every signature of other back ends is checked, whatever this says. See `SignatureCheck`.
+    public var checkEvery: Int
+    /// A job that has waited for longer than this, in milliseconds, goes before those of higher priority.
+    public var patienceMilliseconds: Int
+    /// How long a batch may wait for announced jobs, in microseconds from the arrival of its oldest job; 0: never.
+    public var gatherMicroseconds: Int
+
+    /// What suits OpenSSL and a token; every value may be left out.
+    public init(batch: Int = 8, checkEvery: Int = 1, patienceMilliseconds: Int = 50, gatherMicroseconds: Int = 0) {
+      self.batch = batch
+      self.checkEvery = checkEvery
+      self.patienceMilliseconds = patienceMilliseconds
+      self.gatherMicroseconds = gatherMicroseconds
+    }
+  }
+
+  private let queue: SigningQueue
   private let totals: FiguresBox
+  private let rota: SigningRota
   private let threads: Mutex<[WorkerThread]>
 
-  /// Starts the threads.
+  /// Starts the threads with what it takes to sign at once.
   ///
   /// - Parameters:
   ///   - credentials: key, certificate and chain.
-  ///   - threads: how many; at least one.
+  ///   - threads: how many; at least one. With a token each has a session of its own.
   ///   - batch: the most digests given to a signer at once; a signer that prefers fewer gets fewer.
-  ///   - signer: makes each thread's signer; OpenSSL unless said otherwise.
+  ///   - signer: makes each thread's signer, at start and at each rollover; what the credentials' key asks for unless said otherwise.
   /// - Throws: `SigningError.backend`, or what `signer` throws.
-  public init(
+  public convenience init(
     credentials: SignerCredentials, threads count: Int, batch: Int,
-    signer: @Sendable (SignerCredentials) throws -> any DigestSigner = { try OpenSSLSigner($0) }
+    signer: @escaping @Sendable (SignerCredentials) throws -> any DigestSigner = { try $0.makeSigner() }
   ) throws {
-    queue = Handoff()
+    try self.init(credentials: credentials, threads: count, settings: Settings(batch: batch), signer: signer)
+  }
+
+  /// Starts the threads; see the other one.
+  public init(
+    credentials: SignerCredentials, threads count: Int, settings: Settings,
+    signer: @escaping @Sendable (SignerCredentials) throws -> any DigestSigner = { try $0.makeSigner() }
+  ) throws {
+    queue = SigningQueue(
+      patienceNanoseconds: UInt64(max(0, settings.patienceMilliseconds)) * 1_000_000,
+      gatherNanoseconds: UInt64(max(0, settings.gatherMicroseconds)) * 1000)
     totals = FiguresBox()
-    var benches: [SigningBench] = []
-    for _ in 0..<max(1, count) {
-      let own = try signer(credentials)
-      guard let bench = SigningBench(credentials, own) else { throw SigningError.backend(OpenSSLErrors.take()) }
-      benches.append(bench)
-    }
-    // The threads hold the queue and the figures, never the pool: it can go while they finish.
+    rota = try SigningRota(credentials, places: max(1, count), settings, signer)
+    // The threads hold the queue, the figures and the rota, never the pool: it can go while they finish.
     threads = Mutex(
-      benches.enumerated().map { [queue, totals] number, bench in
-        let most = max(1, min(batch, bench.signer.preferredBatch))
-        return WorkerThread(name: "signer-\(number)") {
-          while let jobs = queue.take(atMost: most) {
-            totals.add(bench.perform(jobs))
-          }
-        }
+      (0..<max(1, count)).map { [queue, totals, rota] place in
+        WorkerThread(name: "signer-\(place)") { SignerPool.work(place, queue, totals, rota) }
       })
   }
 
   deinit { queue.close() }
+
+  /// One thread's life.
+  private static func work(_ place: Int, _ queue: SigningQueue, _ totals: FiguresBox, _ rota: SigningRota) {
+    var shift = rota.shift(place)
+    shift.bench.signer.prepare()
+    var heard: UInt64 = 0
+    while true {
+      let taken = queue.take(atMost: shift.bench.batch, gathers: shift.bench.signer.partBatchCostsAsMuch, heard: &heard)
+      // Looked up after the jobs were taken: a job that was submitted after `roll` returned meets the new credentials.
+      if rota.generation != shift.generation {
+        shift = rota.shift(place)
+        shift.bench.signer.prepare()
+      }
+      switch taken {
+      case .jobs(let jobs): totals.add(shift.bench.perform(jobs))
+      case .woken: continue
+      case .closed: return
+      }
+    }
+  }
 
   /// Takes a job. After `stop` it is refused: the completion is called at once with `stopped`.
   public func submit(_ job: SigningJob) {
     if !queue.send(job) { job.completion(.failure(.stopped)) }
   }
 
+  /// Says that so many jobs will be submitted at once, so that a batch may wait for them. Nothing depends on their coming.
+  public func expect(_ jobs: Int) { queue.announce(jobs) }
+
   /// Jobs that wait for a thread.
   public var waiting: Int { queue.count }
 
   /// What was done so far.
   public var figures: SigningFigures { totals.value }
+
+  /// What jobs are signed with that are submitted now.
+  public var credentials: SignerCredentials { rota.credentials }
+
+  /// Exchanges key and certificate without a pause: jobs that threads have in hand are finished with the old ones, those that are
+  /// submitted after this returns are signed with the new ones, those that wait with either. No job is refused or waits.
+  ///
+  /// The new credentials are tried before anything depends on them, in the calling thread; a failure leaves everything as it was. The
+  /// old key is wiped when the last thread has put it down, at once for one that sleeps.
+  ///
+  /// - Parameters:
+  ///   - credentials: the new ones, for the same service address.
+  ///   - now: seconds since 1970; the certificate must be valid then.
+  /// - Throws: why the old ones stay.
+  public func roll(to credentials: SignerCredentials, now: Int64) throws(RolloverError) {
+    // A thread that is gone would never put down what it was given.
+    guard threads.withLock({ !$0.isEmpty }) else { throw .stopped }
+    try rota.roll(to: credentials, now: now)
+    queue.wake()
+  }
 
   /// Takes no more jobs, signs those that wait, and returns when the last completion was called. Not to be called by a completion.
   public func stop() {
@@ -122,130 +130,5 @@ public final class SignerPool: Sendable {
       return held
     }
     for thread in running { thread.join() }
-  }
-}
-
-/// The pool's counters, written once for each batch.
-private final class FiguresBox: Sendable {
-  private let held = Mutex(SigningFigures())
-
-  var value: SigningFigures { held.withLock { $0 } }
-
-  func add(_ figures: SigningFigures) { held.withLock { $0.add(figures) } }
-}
-
-/// What one thread signs with.
-///
-/// Made by the pool's init and then used by its one thread only, which is why it may be handed over.
-@safe
-private final class SigningBench: @unchecked Sendable {
-  let signer: any DigestSigner
-  private let hasher: Hasher
-  private let check: SignatureCheck
-  private let skeleton: CMSSkeleton
-  private let notBefore: Int64
-  private let notAfter: Int64
-
-  /// Content from this size on is digested after the batch's small messages have left: a 70 MB mail takes a fifth of a second.
-  private static let largeBytes = 1 << 20
-
-  init?(_ credentials: SignerCredentials, _ signer: any DigestSigner) {
-    guard let algorithm = DigestAlgorithm.sha256, let check = SignatureCheck(credentials.publicKey) else { return nil }
-    self.signer = signer
-    self.check = check
-    hasher = Hasher(algorithm)
-    skeleton = credentials.skeleton
-    notBefore = credentials.certificate.notBefore
-    notAfter = credentials.certificate.notAfter
-  }
-
-  /// Signs a batch and calls every completion.
-  func perform(_ jobs: [SigningJob]) -> SigningFigures {
-    var figures = SigningFigures()
-    let begin = SigningBench.nanoseconds()
-    if jobs.count == 1 {
-      sign(jobs, &figures)
-    } else {
-      sign(jobs.filter { $0.contentBytes < SigningBench.largeBytes }, &figures)
-      for large in jobs where large.contentBytes >= SigningBench.largeBytes { sign([large], &figures) }
-    }
-    figures.busyNanoseconds = SigningBench.nanoseconds() &- begin
-    return figures
-  }
-
-  /// A message on its way through a batch.
-  private struct Item {
-    let job: SigningJob
-    let attributes: [UInt8]
-    let digest: [UInt8]
-  }
-
-  private func sign(_ jobs: [SigningJob], _ figures: inout SigningFigures) {
-    guard !jobs.isEmpty else { return }
-    let begin = SigningBench.nanoseconds()
-    var items: [Item] = []
-    items.reserveCapacity(jobs.count)
-    for job in jobs {
-      switch prepare(job) {
-      case .success(let item):
-        items.append(item)
-        figures.contentBytes &+= UInt64(job.contentBytes)
-      case .failure(let error):
-        figures.failures &+= 1
-        job.completion(.failure(error))
-      }
-    }
-    let digested = SigningBench.nanoseconds()
-    figures.digestNanoseconds &+= digested &- begin
-    guard !items.isEmpty else { return }
-    let signatures = rawSignatures(items, &figures)
-    figures.signNanoseconds &+= SigningBench.nanoseconds() &- digested
-    for (item, outcome) in zip(items, signatures) { finish(item, outcome, &figures) }
-  }
-
-  private func prepare(_ job: SigningJob) -> Result<Item, SigningError> {
-    guard notBefore <= job.signingTime, job.signingTime <= notAfter else {
-      return .failure(.outsideValidity(signingTime: job.signingTime, notBefore: notBefore, notAfter: notAfter))
-    }
-    guard
-      let content = hasher.digest(job.content),
-      let attributes = skeleton.attributes(signingTime: job.signingTime, messageDigest: content),
-      let digest = hasher.digest(skeleton.signedOctets(attributes: attributes))
-    else { return .failure(.backend(OpenSSLErrors.take())) }
-    return .success(Item(job: job, attributes: attributes, digest: digest))
-  }
-
-  /// The signatures of a batch. When the backend fails for a batch each message is tried alone, so that one does not spoil the others.
-  private func rawSignatures(_ items: [Item], _ figures: inout SigningFigures) -> [Result<[UInt8], SigningError>] {
-    figures.batches &+= 1
-    do {
-      let made = try signer.sign(batch: items.map(\.digest))
-      guard made.count == items.count else { throw SigningError.backend("\(made.count) signatures for \(items.count) digests") }
-      return made.map { .success($0) }
-    } catch {
-      if items.count > 1 { return items.flatMap { rawSignatures([$0], &figures) } }
-      return [.failure(error as? SigningError ?? .backend("\(error)"))]
-    }
-  }
-
-  private func finish(_ item: Item, _ outcome: Result<[UInt8], SigningError>, _ figures: inout SigningFigures) {
-    let result = outcome.flatMap { signature -> Result<[UInt8], SigningError> in
-      let begin = SigningBench.nanoseconds()
-      let holds = signature.count == skeleton.signatureBytes && check.holds(signature, digest: item.digest)
-      figures.checkNanoseconds &+= SigningBench.nanoseconds() &- begin
-      if !holds { figures.faultySignatures &+= 1 }
-      return holds ? .success(skeleton.assemble(attributes: item.attributes, signature: signature)) : .failure(.faultySignature)
-    }
-    switch result {
-    case .success: figures.signatures &+= 1
-    case .failure: figures.failures &+= 1
-    }
-    item.job.completion(result)
-  }
-
-  private static func nanoseconds() -> UInt64 {
-    var now = timespec()
-    unsafe clock_gettime(CLOCK_MONOTONIC, &now)
-    return UInt64(now.tv_sec) &* 1_000_000_000 &+ UInt64(now.tv_nsec)
   }
 }
