@@ -111,12 +111,15 @@ public struct ProviderSettings: Sendable, Equatable {
 public struct SignerSettings: Sendable, Equatable {
   /// PEM file: the certificate, then its chain.
   public var certificate: String
-  /// PEM file: the private key.
+  /// PEM file: the private key; or the URI of one in a token (RFC 7512, `pkcs11:`).
   public var key: String
   /// Signing threads.
   public var threads: Int
 
-  /// A signing key in PEM files.
+  /// True when the key is in a token.
+  public var isInToken: Bool { key.lowercased().hasPrefix("pkcs11:") }
+
+  /// A signing key.
   public init(certificate: String, key: String, threads: Int = GatewayConfiguration.processors) {
     self.certificate = certificate
     self.key = key

@@ -149,10 +149,16 @@ struct Reader {
     let example = "{ certificate: signer.pem, key: signer.key }"
     guard let section = group(top, "signer", ["certificate", "key", "threads"], example: example) else { return nil }
     let certificate = file(section, "certificate", example: "signer.pem")
-    let key = file(section, "key", example: "signer.key")
+    let key = signerKey(section)
     let threads = section.has("threads") ? section.whole(section.optional("threads"), 1...64) : min(64, GatewayConfiguration.processors)
     guard let certificate, let key, let threads else { return nil }
     return SignerSettings(certificate: certificate, key: key, threads: threads)
+  }
+
+  /// The private key: a file that must be there, or a key in a token by its URI (RFC 7512), judged when it is loaded.
+  private func signerKey(_ section: Section) -> String? {
+    guard let setting = section.required("key", example: "signer.key"), let text = section.text(setting) else { return nil }
+    return SignerSettings(certificate: "", key: text).isInToken ? text : file(section, setting)
   }
 
   private func tls(_ top: Section) -> TLSSettings? {

@@ -22,7 +22,7 @@ private struct Writer {
     lines.append("  serviceMailbox: \(scalar(it.provider.serviceMailbox))")
     lines.append("dataDirectory: \(path(it.dataDirectory))")
     lines.append("index: { \(index(it.index)) }")
-    lines.append("signer: { certificate: \(path(it.signer.certificate)), key: \(path(it.signer.key)), threads: \(it.signer.threads) }")
+    lines.append("signer: { certificate: \(path(it.signer.certificate)), key: \(signerKey(it.signer)), threads: \(it.signer.threads) }")
     if let tls = it.tls { lines.append("tls: { certificate: \(path(tls.certificate)), key: \(path(tls.key)) }") }
     lines.append("users: { passwdFile: \(path(it.usersFile)) }")
     lines.append("mailboxes: { \(mailboxes(it.mailboxes)) }")
@@ -175,6 +175,9 @@ private struct Writer {
   }
 
   private func list(_ items: [String]) -> String { "[" + items.map { scalar($0) }.joined(separator: ", ") + "]" }
+
+  /// A file, or a token's URI.
+  private func signerKey(_ signer: SignerSettings) -> String { signer.isInToken ? scalar(signer.key) : path(signer.key) }
 
   private func path(_ path: String) -> String {
     guard let folder, path.hasPrefix(folder + "/"), path.utf8.count > folder.utf8.count + 1 else { return scalar(path) }

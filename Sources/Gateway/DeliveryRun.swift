@@ -51,7 +51,7 @@ final class DeliveryRun {
       switch effect {
       case .scan: preconditionFailure("what is delivered was scanned when it came")
       case .sign(let drafts, let instant):
-        lane.sign(drafts, at: instant, original: .stored(entry.content)) { [self] result in
+        lane.sign(drafts, at: instant, original: .stored(entry.content), .deliveryReceipt) { [self] result in
           switch result {
           case .success(let signatures): perform(journey.handle(.signed(signatures)))
           case .failure(let failure): perform(journey.handle(.signingFailed(failure.reason)))

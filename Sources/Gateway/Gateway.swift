@@ -152,7 +152,8 @@ public final class Gateway: Sendable {
     shared.finish()
   }
 
-  /// Reads the provider index and the users again; what cannot be read leaves the old in place. Returns a line for people.
+  /// Reads the provider index, the users, and the signer's key and certificate again; what cannot be read, or does not work, leaves the
+  /// old in place. Returns a line for people.
   public func reload() -> String {
     let index = shared.index.reload()
     shared.note(.indexUpdated, "\(index.isLoaded ? "loaded" : "not loaded"): \(index.lines.joined(separator: "; "))")
@@ -164,6 +165,9 @@ public final class Gateway: Sendable {
     } catch {
       line += "; users: the old ones stay, \(error)"
     }
+    let signer = shared.rollSigner(configuration)
+    line += "; signer: \(signer.words)"
+    if !signer.isDone { shared.logger.error("signer: \(signer.words)") }
     if let scanner = shared.scanner {
       scanner.reload { [logger = shared.logger] words, isTaken in logger.log(level: isTaken ? .notice : .error, "scanner: \(words)") }
       line += "; scanner: loading signatures beside the old ones"

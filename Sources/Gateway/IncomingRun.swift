@@ -129,7 +129,7 @@ final class IncomingRun {
       switch effect {
       case .scan: preconditionFailure("an incoming message is scanned while it is examined")
       case .sign(let drafts, let instant):
-        lane.sign(drafts, at: instant, original: content) { [self] result in
+        lane.sign(drafts, at: instant, original: content, .takeCharge) { [self] result in
           switch result {
           case .success(let signatures): perform(journey.handle(.signed(signatures)))
           case .failure(let failure):

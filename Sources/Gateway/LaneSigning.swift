@@ -1,5 +1,6 @@
 import Octets
 import PEC
+import Signing
 import Spool
 
 /// Why signatures could not be made.
@@ -9,7 +10,13 @@ struct SigningFailure: Error {
 
 extension Lane {
   /// Has these drafts signed by the pool; `then` is called once, on this lane, with the signatures in order.
-  func sign(_ drafts: [Draft], at instant: Instant, original: BodyContent, then: @escaping (Result<[[UInt8]], SigningFailure>) -> Void) {
+  ///
+  /// All drafts of a transaction have one priority, that of the peer who waits for them: an acceptance without its envelope is no 250.
+  func sign(
+    _ drafts: [Draft], at instant: Instant, original: BodyContent, _ priority: SigningPriority,
+    then: @escaping (Result<[[UInt8]], SigningFailure>) -> Void
+  ) {
+    shared.expectSignatures(drafts.count)
     var signatures = [[UInt8]](repeating: [], count: drafts.count)
     var missing = drafts.count
     var failure: SigningFailure?
@@ -28,7 +35,7 @@ extension Lane {
         missing -= 1
         if missing == 0 { then(failure.map { .failure($0) } ?? .success(signatures)) }
       }
-      shared.sign(content, at: instant, address)
+      shared.sign(content, at: instant, priority, address)
     }
   }
 

@@ -54,15 +54,17 @@ final class LogKeeper: Sendable {
     ledger = parts.ledger
     configuration = parts.configuration
     store = SealStore(path: Gateway.sealsPath(parts.configuration.dataDirectory))
-    let keep: @Sendable () -> KeptFiles = { [trust = shared.trust, credentials = parts.credentials] in
-      KeptFiles(
-        certificates: CertificateText.pem([credentials.certificate.der] + credentials.chain.map(\.der)), revocationLists: trust.copies())
+    let keep: @Sendable () -> KeptFiles = {
+      let credentials = shared.credentials
+      return KeptFiles(
+        certificates: CertificateText.pem([credentials.certificate.der] + credentials.chain.map(\.der)),
+        revocationLists: shared.trust.copies())
     }
     sealer = Sealer(
-      ledger: parts.ledger, store: store, credentials: parts.credentials, settings: parts.configuration.certifiedLog,
+      ledger: parts.ledger, store: store, credentials: shared.credentials, settings: parts.configuration.certifiedLog,
       provider: parts.points.provider.name, keep: keep)
     maker = ExtractMaker(
-      ledger: parts.ledger, store: store, credentials: parts.credentials, provider: parts.points.provider.name, keep: keep)
+      ledger: parts.ledger, store: store, credentials: shared.credentials, provider: parts.points.provider.name, keep: keep)
     thread.withLock { $0 = WorkerThread(name: "log keeper") { [self] in work() } }
   }
 

@@ -148,10 +148,33 @@ final class SharedState: Sendable {
       })
   }
 
+  /// What is signed with at present.
+  var credentials: SignerCredentials { signers.credentials }
+
+  /// Exchanges key and certificate for what the configuration's files, or its token, hold by now. A line for people, and whether they
+  /// hold. Takes a moment: not for a lane.
+  func rollSigner(_ configuration: GatewayConfiguration) -> (words: String, isDone: Bool) {
+    let now = self.now().unixSeconds
+    do {
+      let fresh = try SignerCredentials(
+        keyPath: configuration.signer.key, certificatePath: configuration.signer.certificate,
+        serviceAddress: points.provider.serviceAddress, now: now)
+      let isAnother = fresh.certificate.der != credentials.certificate.der
+      try signers.roll(to: fresh, now: now)
+      let notes = fresh.warnings.map { ", \($0)" }.joined()
+      return ("\(isAnother ? "another certificate holds now" : "the same certificate, read anew")\(notes)", true)
+    } catch {
+      return ("the old key and certificate stay: \(error)", false)
+    }
+  }
+
+  /// Says that so many contents follow at once, so that a batch may wait for them.
+  func expectSignatures(_ count: Int) { signers.expect(count) }
+
   /// Hands content to the signers; the answer is a `.signature` or `.failed`.
-  func sign(_ content: [Chunk], at instant: Instant, _ address: ReturnAddress) {
+  func sign(_ content: [Chunk], at instant: Instant, _ priority: SigningPriority, _ address: ReturnAddress) {
     signers.submit(
-      SigningJob(token: address.token, content: content, signingTime: instant.unixSeconds) { result in
+      SigningJob(token: address.token, content: content, signingTime: instant.unixSeconds, priority: priority) { result in
         switch result {
         case .success(let der): address.send(.signature(der))
         case .failure(let error): address.send(.failed("\(error)"))

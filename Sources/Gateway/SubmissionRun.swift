@@ -27,7 +27,7 @@ final class SubmissionRun {
       switch effect {
       case .scan: lane.scan(content) { [self] outcome in scanned(outcome) }
       case .sign(let drafts, let instant):
-        lane.sign(drafts, at: instant, original: content) { [self] result in
+        lane.sign(drafts, at: instant, original: content, .acceptance) { [self] result in
           switch result {
           case .success(let signatures): perform(journey.handle(.signed(signatures)))
           case .failure(let failure):

@@ -183,7 +183,7 @@ final class DeadlineRun {
       switch effect {
       case .scan, .reply, .releaseOriginal: preconditionFailure("a deadline has no message of its own")
       case .sign(let drafts, let instant):
-        lane.sign(drafts, at: instant, original: .none) { [self] result in
+        lane.sign(drafts, at: instant, original: .none, .deliveryReceipt) { [self] result in
           switch result {
           case .success(let signatures): perform(journey.handle(.signed(signatures)))
           case .failure(let failure):

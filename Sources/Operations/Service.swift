@@ -3,6 +3,8 @@ import EventLoop
 import Foundation
 import Gateway
 import Logging
+import Signing
+import Threading
 
 /// Running the gateway as a service.
 public enum Service {
@@ -18,13 +20,17 @@ public enum Service {
     }
   }
 
-  /// Runs the gateway until SIGTERM or SIGINT. SIGHUP reads the provider index and the users again.
+  /// Runs the gateway until SIGTERM or SIGINT. SIGHUP reads the provider index, the users, and the signer's key and
+  /// certificate again.
   /// - Parameter writesLog: false leaves the certified log out, to measure what it costs; on loopback only.
   public static func run(configurationFile: String, writesLog: Bool = true, say: @escaping (String) -> Void) throws {
+    // Before anything else uses OpenSSL.
+    let keyMemory = KeyMemory.prepare()
     let configuration = try load(configurationFile)
     let format: LogOutput.Format = configuration.log.format == .json ? .json : .text
     let level = Logger.Level(rawValue: configuration.log.level.rawValue) ?? .info
     let logger = Logger(label: "ceralacca") { LogOutput(label: $0, format: format, level: level) }
+    if let words = keyMemory.warning { logger.warning("signer: \(words)") }
     let loop = try Loop()
     var watches: [SignalWatch] = []
     let gateway: Gateway
@@ -32,7 +38,11 @@ public enum Service {
       throw CommandFailure("the gateway cannot start: \(error)", exitCode: CommandFailure.unavailable)
     }
     for number in [SIGINT, SIGTERM] { watches.append(try loop.onSignal(number) { loop.stop() }) }
-    watches.append(try loop.onSignal(SIGHUP) { _ = gateway.reload() })
+    watches.append(
+      try loop.onSignal(SIGHUP) {
+        // Not on the loop: a large index, or a token, takes seconds.
+        WorkerThread(name: "reload") { _ = gateway.reload() }.detach()
+      })
     for address in gateway.addresses { logger.notice("listening on \(address)") }
     say("ceralacca: listening on \(gateway.addresses.joined(separator: ", "))")
     loop.run()

@@ -14,21 +14,22 @@ import TimeStamping
 public struct ExtractMaker: Sendable {
   let ledger: any LedgerReading
   let store: SealStore
-  let credentials: SignerCredentials
+  let currentCredentials: @Sendable () -> SignerCredentials
   let provider: String
   let keep: @Sendable () -> KeptFiles
 
   /// A maker of extracts of one provider's log.
   /// - Parameters:
+  ///   - credentials: what bundles are signed with; asked for anew for each, because a key may be exchanged while the gateway runs.
   ///   - provider: our own name.
   ///   - keep: revocation lists of the moment for the signature over the list of contents, and certificates beside the signer's own chain.
   public init(
-    ledger: any LedgerReading, store: SealStore, credentials: SignerCredentials, provider: String,
+    ledger: any LedgerReading, store: SealStore, credentials: @escaping @Sendable @autoclosure () -> SignerCredentials, provider: String,
     keep: (@Sendable () -> KeptFiles)? = nil
   ) {
     self.ledger = ledger
     self.store = store
-    self.credentials = credentials
+    currentCredentials = credentials
     self.provider = provider
     self.keep = keep ?? { KeptFiles() }
   }
@@ -67,7 +68,8 @@ public struct ExtractMaker: Sendable {
   /// - Throws: `extract` when a row is not sealed yet, or there are too many; `damaged` when a seal does not hold, or a row is not what was
   ///   sealed: nothing is given away then.
   public func files(_ order: Order, at instant: Instant) throws(SealingError) -> [BundleFile] {
-    let matter = try matter(order, at: instant)
+    let credentials = currentCredentials()
+    let matter = try matter(order, signedBy: credentials, at: instant)
     do {
       let pdf = try PagePrinter.pdf(ExtractMaker.document(try matter.page(), matter))
       let bundle = try ExtractBundle(matter, pdf: pdf)
@@ -106,7 +108,7 @@ public struct ExtractMaker: Sendable {
 
   // MARK: Rows and proofs
 
-  private func matter(_ order: Order, at instant: Instant) throws(SealingError) -> ExtractMatter {
+  private func matter(_ order: Order, signedBy credentials: SignerCredentials, at instant: Instant) throws(SealingError) -> ExtractMatter {
     let events = order.rows.sorted { ($0.number ?? 0) < ($1.number ?? 0) }
     guard !events.isEmpty else { throw .extract("no rows were asked for") }
     guard events.count <= ExtractBundle.maximumRows else {

@@ -15,7 +15,7 @@ public import Signing
 public struct Sealer: Sendable {
   let ledger: any LedgerReading
   let store: SealStore
-  let credentials: SignerCredentials
+  let currentCredentials: @Sendable () -> SignerCredentials
   let settings: CertifiedLogSettings
   let provider: String
   let keep: @Sendable () -> KeptFiles
@@ -23,16 +23,18 @@ public struct Sealer: Sendable {
 
   /// A sealer of one provider's log.
   /// - Parameters:
+  ///   - credentials: what seals are signed with; asked for anew for each, because a key may be exchanged while the gateway runs.
   ///   - provider: our own name, as it stands in rows about the log itself.
   ///   - keep: revocation lists of the moment, and certificates beside the signer's own chain.
   ///   - clock: Unix seconds, for stamps; the system's when nil.
   public init(
-    ledger: any LedgerReading, store: SealStore, credentials: SignerCredentials, settings: CertifiedLogSettings, provider: String,
+    ledger: any LedgerReading, store: SealStore, credentials: @escaping @Sendable @autoclosure () -> SignerCredentials,
+    settings: CertifiedLogSettings, provider: String,
     keep: (@Sendable () -> KeptFiles)? = nil, clock: (@Sendable () -> Int64)? = nil
   ) {
     self.ledger = ledger
     self.store = store
-    self.credentials = credentials
+    currentCredentials = credentials
     self.settings = settings
     self.provider = provider
     self.keep = keep ?? { KeptFiles() }

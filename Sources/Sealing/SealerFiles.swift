@@ -14,6 +14,7 @@ extension Sealer {
   /// Writes a seal's folder: under another name first, every file and folder synced, then renamed in one step.
   func write(_ start: Start, reason: SealReason, at instant: Instant) throws(SealingError) -> SealManifest {
     let folder = "\(store.path)/new-\(store.folderName(start.number))"
+    let credentials = currentCredentials()
     // What an interrupted call left behind never was a seal.
     try DurableFiles.remove(folder)
     try DurableFiles.makeFolder(folder)
@@ -91,7 +92,7 @@ extension Sealer {
       let chain = try? ledger.chain(after: manifest.last), manifest.chainAfter == Hex.encode(chain),
       let signature = try? store.read(start.number, SealFileNames.signature),
       let signed = try? SignedContent.open(
-        signature, signers: [credentials.certificate.der], anchors: nil, at: manifest.madeAt.unixSeconds),
+        signature, signers: [currentCredentials().certificate.der], anchors: nil, at: manifest.madeAt.unixSeconds),
       signed.content == manifest.octets
     else { return false }
     return SealFolderCheck(store: store, number: start.number).faults(manifest: manifest, mayLackRows: false).isEmpty

@@ -30,8 +30,9 @@ import Testing
 
   private func maker(_ desk: Desk) throws -> ExtractMaker {
     let list = try world.octets("root.crl")
+    let credentials = try world.credentials()
     return ExtractMaker(
-      ledger: desk.ledger, store: desk.store, credentials: try world.credentials(), provider: SealWorld.provider,
+      ledger: desk.ledger, store: desk.store, credentials: credentials, provider: SealWorld.provider,
       keep: { KeptFiles(revocationLists: [(name: "test-ca.crl", octets: list)]) })
   }
 

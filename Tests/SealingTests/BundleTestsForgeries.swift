@@ -122,15 +122,17 @@ private struct Forgery: Sendable {
     let good = try world.octets("root.crl")
     try desk.ledger.commit((1...3).map { .event(Desk.event($0)) })
     let instant = Instant(unixSeconds: at ?? SealWorld.now, utcOffsetSeconds: 3600)
+    let ours = try sealer ?? world.credentials()
     let own = Sealer(
-      ledger: desk.ledger, store: desk.store, credentials: try sealer ?? world.credentials(), settings: desk.settings,
+      ledger: desk.ledger, store: desk.store, credentials: ours, settings: desk.settings,
       provider: SealWorld.provider, keep: try kept(lists == nil ? good : lists?.seal))
     let (_, changes) = try #require(try own.make(reason: .asked, at: instant))
     try desk.ledger.commit(changes)
     if isStamped { try desk.stamp() }
     let rows = try desk.ledger.events(after: 0).filter { !$0.kind.isAboutTheLog }
+    let theirs = try signer ?? world.credentials()
     let maker = ExtractMaker(
-      ledger: desk.ledger, store: desk.store, credentials: try signer ?? world.credentials(), provider: SealWorld.provider,
+      ledger: desk.ledger, store: desk.store, credentials: theirs, provider: SealWorld.provider,
       keep: try kept(lists == nil ? good : lists?.contents))
     let order = ExtractMaker.Order(holder: "anna@pec.alfa.test", reason: "su richiesta del titolare", question: [], rows: rows)
     return try maker.files(order, at: desk.instant)
