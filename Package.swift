@@ -136,6 +136,10 @@ let package = Package(
     // Fills a ledger and measures it: `Benchmarks/run log`.
     .executableTarget(
       name: "ledger-benchmark", dependencies: ["Ledger", "Journey", "PEC"], path: "Benchmarks/ledger", swiftSettings: strict),
+    // Both ends of a measurement, a load generator and a sink: `Benchmarks/run` and the tests of it.
+    .executableTarget(
+      name: "smtp-load", dependencies: ["EventLoop", "Octets", "SMTPWire", "TLSPipe", "Threading", argumentParser],
+      path: "Benchmarks/load", swiftSettings: strict),
 
     // Tests, a target for each room.
     tests("HouseTests", []),
