@@ -140,6 +140,12 @@ let package = Package(
     .executableTarget(
       name: "smtp-load", dependencies: ["EventLoop", "Octets", "SMTPWire", "TLSPipe", "Threading", argumentParser],
       path: "Benchmarks/load", swiftSettings: strict),
+    // A signature beside its RSA alone: `Benchmarks/run packaging`.
+    .executableTarget(name: "signing-benchmark", dependencies: ["Octets", "Signing"], path: "Benchmarks/signing", swiftSettings: strict),
+    // Runs the machines that every message passes, to have their instructions counted: `Benchmarks/run instructions`.
+    .executableTarget(
+      name: "instruction-count", dependencies: ["Ledger", "Journey", "PEC", "MIMEStream", "SMTPWire", "Limits", "Octets"],
+      path: "Benchmarks/instructions", swiftSettings: strict),
 
     // Tests, a target for each room.
     tests("HouseTests", []),
