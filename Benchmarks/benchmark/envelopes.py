@@ -96,7 +96,7 @@ class Envelope:
 
 
 class Maker:
-    """Makes envelopes for messages of a size, from Giulia to Anna."""
+    """Makes envelopes for messages of a size, from Giulia to Anna (or to others)."""
 
     def __init__(self, laboratory: Path):
         identity = Identity(laboratory / "gamma" / "signer.pem")
@@ -104,15 +104,15 @@ class Maker:
         self._provider, self._seal = Provider(identity), Seal(identity)
         self._bodies: dict[int, bytes] = {}
 
-    def make(self, size: int, count: int) -> list[Envelope]:
+    def make(self, size: int, count: int, recipients: list[str] | None = None) -> list[Envelope]:
         """`size`: octets of the enclosed message; the envelope has some 5.5 KB more: words, certification data, signature and chain."""
         if size not in self._bodies:
             self._bodies[size] = (_LINE * max(1, (size - _HEADER_BYTES) // len(_LINE)))[:-2]
-            self._check(self._one(self._bodies[size]))
-        return [self._one(self._bodies[size]) for _ in range(count)]
+            self._check(self._one(self._bodies[size], [RECIPIENT]))
+        return [self._one(self._bodies[size], recipients or [RECIPIENT]) for _ in range(count)]
 
-    def _one(self, body: bytes) -> Envelope:
-        letter = self._provider.envelope(SENDER, [RECIPIENT], "Domanda di iscrizione", _MARK + b"\r\n", fields=_FIELDS)
+    def _one(self, body: bytes, recipients: list[str]) -> Envelope:
+        letter = self._provider.envelope(SENDER, recipients, "Domanda di iscrizione", _MARK + b"\r\n", fields=_FIELDS)
         content = letter.content()
         before, mark, after = content.partition(_MARK)
         assert mark and _MARK not in after

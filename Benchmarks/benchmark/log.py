@@ -15,12 +15,14 @@ import time
 from pathlib import Path
 
 from interop import base
-from interop.base import executable, find, poll, run, spawn
+from interop.base import executable, poll, spawn
 from interop.lab import Gateway
 
 from . import plot
+from .load import Load, build, message_file
 from .measure import FAILURES, Failed, answers
-from .outgoing import AccessPoint, Outgoing
+from .rounds import one_round
+from .subjects import Ceralacca
 
 SIZES = [0, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000]
 QUICK_SIZES = [0, 200_000]
@@ -30,7 +32,8 @@ _BYTES_PER_ROW = 1_200
 _SEARCH_MILLISECONDS = 100
 _APPEND_RATIO = 0.9
 _COST_RATIO = 0.9
-#: Octets of a message, messages in a round, sessions. Many short rounds in turn: a machine that others share changes its pace within seconds.
+#: Octets of a message, messages in a round, sessions. Many short rounds in turn: a machine that others share changes its pace within
+#: seconds.
 _MESSAGES = (5_000, 500, 10)
 _QUICK_MESSAGES = (5_000, 300, 10)
 
@@ -40,11 +43,7 @@ def filler() -> Path:
     beside = Path(executable()).with_name("ledger-benchmark")
     if os.access(beside, os.X_OK):
         return beside
-    print("building ledger-benchmark", flush=True)
-    built = run([find("swift") or "swift", "build", "-c", "release", "--product", "ledger-benchmark"], seconds=3600, cwd=base.REPOSITORY)
-    if built.returncode:
-        raise Failed(f"swift build: {(built.stdout + built.stderr).decode(errors='replace')[-800:]}")
-    return base.REPOSITORY / ".build" / "release" / "ledger-benchmark"
+    return build("ledger-benchmark")
 
 
 def folder_on_disk() -> Path:
@@ -122,28 +121,28 @@ class Log:
     # The gateway with it and without it
 
     def _compare(self) -> None:
-        subjects = []
+        subjects: list[Ceralacca] = []
         try:
             for name, make in (("with the log", Gateway), ("without it", WithoutLog)):
-                subjects.append(AccessPoint(make))
+                subjects.append(Ceralacca(maildir=True, make=make))
                 subjects[-1].name = name
-            self._rounds_of(Outgoing(base.new_folder("benchmark-cost"), subjects))
+            self._rounds_of(subjects)
         finally:
             for subject in subjects:
                 subject.stop()
 
-    def _rounds_of(self, side: Outgoing) -> None:
+    def _rounds_of(self, subjects: list[Ceralacca]) -> None:
         size, count, sessions = _QUICK_MESSAGES if self._quick else _MESSAGES
-        path, deadline = side.load(size, count), time.monotonic() + self._minutes * 60
-        measured: dict[str, list[dict]] = {subject.name: [] for subject in side.subjects}
-        for subject in side.subjects:
-            side.one_round(subject, path, size, count // 4, sessions)
+        path, deadline = message_file(base.new_folder("benchmark-cost"), size), time.monotonic() + self._minutes * 60
+        measured: dict[str, list[dict]] = {subject.name: [] for subject in subjects}
+        for subject in subjects:
+            one_round(subject, Load(size, count // 4, sessions, path))
         for number in range(self._rounds):
             if time.monotonic() > deadline and number > 0:
                 print("the time is up: no more rounds")
                 break
-            for subject in side.subjects if number % 2 == 0 else side.subjects[::-1]:
-                row = side.one_round(subject, path, size, count, sessions)
+            for subject in subjects if number % 2 == 0 else subjects[::-1]:
+                row = one_round(subject, Load(size, count, sessions, path))
                 measured[subject.name].append(row)
                 print(
                     f"  {size:,} octets, {sessions} sessions, round {number + 1}, {subject.name:12}: "

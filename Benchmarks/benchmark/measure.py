@@ -2,11 +2,13 @@
 
 import os
 import re
+import signal
 import statistics
 import subprocess
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from interop.base import find, poll, run
@@ -25,12 +27,25 @@ class Failed(RuntimeError):
 FAILURES = (Failed, RuntimeError, AssertionError, OSError, subprocess.TimeoutExpired)
 
 
+@dataclass(frozen=True)
+class Way:
+    """Where a subject's mail goes: the port of a sink, how many messages go there for each one that came in, and the sink's manners."""
+
+    port: int
+    per_message: int = 1
+    words: tuple[str, ...] = ()
+
+
 class Subject:
-    """One that is measured: `port` takes mail, `sink_port` is where its mail goes (none: it sends nothing)."""
+    """One that is measured: `port` takes mail, `ways` are where its mail goes (none: it sends nothing)."""
 
     name: str
     port: int
-    sink_port: int | None = None
+    ways: tuple[Way, ...] = ()
+    #: What is on disk, and synced, before it says 250.
+    durability = "unknown"
+    #: Whether it stores messages itself: then `settled` says when they are there.
+    settles = False
 
     def pids(self) -> list[int]:
         raise NotImplementedError
@@ -44,6 +59,10 @@ class Subject:
 
     def clean(self) -> None:
         """Between rounds."""
+
+    def last_words(self) -> str:
+        """The end of its log, for what went wrong."""
+        return ""
 
     def stop(self) -> None:
         raise NotImplementedError
@@ -133,39 +152,79 @@ class MemoryWatch:
         self._thread.join()
 
 
-class Clock:
-    """Time, CPU and memory of a subject over a round. `accepted()` marks the end of the load, `done()` that of all that follows."""
+class Usage:
+    """CPU and memory of a subject over a round."""
 
     def __init__(self, subject: Subject):
         self._subject, self._cpu, self._watch = subject, subject.cpu(), MemoryWatch(subject.pids)
-        self._began = time.monotonic()
-        self._accepted = 0.0
 
-    def accepted(self) -> None:
-        self._accepted = time.monotonic() - self._began
-
-    def done(self, size: int, count: int, sessions: int) -> dict:
-        """The row of results. `size` is what a message has, in octets."""
-        seconds = time.monotonic() - self._began
+    def stop(self) -> None:
+        """Ends the watch; a second time is no harm."""
         self._watch.stop()
+
+    def per_message(self, count: int) -> dict:
+        """What was used. After `stop`."""
         return {
-            "subject": self._subject.name,
-            "bytes": size,
-            "messages": count,
-            "sessions": sessions,
-            "acceptedSeconds": round(self._accepted, 4),
-            "seconds": round(seconds, 4),
-            "messagesPerSecond": round(count / seconds, 2),
-            "acceptedPerSecond": round(count / self._accepted, 2),
-            "megabytesPerSecond": round(count * size / seconds / 1e6, 2),
             "cpuMicrosecondsPerMessage": round((self._subject.cpu() - self._cpu) / count * 1e6),
             "peakMegabytes": round(self._watch.peak / 2**20, 1),
             "peakAnonymousMegabytes": round(self._watch.anonymous / 2**20, 1),
         }
 
+
+_SYNCS = ("fsync", "fdatasync", "sync_file_range", "msync", "syncfs", "sync")
+
+
+class SyncCount:
+    """Counts the calls by which a set of processes, and those they start meanwhile, have the disk keep something.
+
+    By perf, which hardly slows them, or by strace, which does: so it is done in a round of its own. `count` is nil where neither may look.
+    """
+
+    def __init__(self, pids: list[int], folder: Path):
+        self._written, self.count, self.by = folder / "syncs", None, ""
+        self._written.unlink(missing_ok=True)
+        self._child = self._perf(pids) or self._strace(pids)
+
+    def _perf(self, pids: list[int]) -> subprocess.Popen | None:
+        events = ",".join(f"syscalls:sys_enter_{name}" for name in _SYNCS)
+        if not find("perf") or run([find("perf"), "stat", "-x", ";", "-e", events, "-p", os.getpid(), "sleep", "0"]).returncode:
+            return None
+        self.by = "perf"
+        return self._begin("perf", "stat", "-x", ";", "-o", self._written, "-e", events, "-p", ",".join(map(str, pids)))
+
+    def _strace(self, pids: list[int]) -> subprocess.Popen | None:
+        if not find("strace"):
+            return None
+        self.by = "strace"
+        words = [word for pid in pids for word in ("-p", pid)]
+        return self._begin("strace", "-f", "-q", "-o", self._written, "-e", f"trace={','.join(_SYNCS)}", *words)
+
+    @staticmethod
+    def _begin(*words: object) -> subprocess.Popen:
+        child = subprocess.Popen(
+            [find(str(words[0])), *map(str, words[1:])], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        # Neither of them says when it has begun to look.
+        time.sleep(0.5)
+        return child
+
     def stop(self) -> None:
-        """A round that failed."""
-        self._watch.stop()
+        if not self._child:
+            return
+        watcher, self._child = self._child, None
+        if watcher.poll() is None:
+            watcher.send_signal(signal.SIGINT)
+        try:
+            watcher.wait(10)
+        except subprocess.TimeoutExpired:
+            watcher.kill()
+            watcher.wait(10)
+        text = self._written.read_text(errors="replace") if self._written.exists() else ""
+        if self.by == "perf":
+            counts = re.findall(r"(?m)^(\d+);[^;]*;syscalls:", text)
+            self.count = sum(map(int, counts)) if counts else None
+        elif text:
+            self.count = len(re.findall(r"(?m)\b(?:" + "|".join(_SYNCS) + r")\(", text))
 
 
 # Floors: what the machine can do at all

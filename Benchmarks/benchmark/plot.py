@@ -1,4 +1,4 @@
-"""Line charts as SVG, in an HTML file that needs nothing else."""
+"""Charts as SVG, in an HTML file that needs nothing else."""
 
 import html
 import math
@@ -13,7 +13,8 @@ svg { width: 100%; height: auto; margin: 0.5rem 0 2rem }
 svg text { font: 13px system-ui, sans-serif; fill: #333333 }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.9rem }
 th, td { text-align: right; padding: 0.15rem 0.6rem; border-bottom: 1px solid #dddddd }
-th:first-child, td:first-child { text-align: left }
+th:first-child, td:first-child, .words { text-align: left }
+div { overflow-x: auto }
 """
 
 
@@ -33,10 +34,13 @@ def _steps(highest: float) -> list[float]:
 
 
 class Chart:
-    """Lines over the size of the log; both axes begin with nothing, and so hide nothing."""
+    """Lines; both axes begin with nothing, and so hide nothing.
 
-    def __init__(self, title: str, unit: str):
-        self._title, self._unit = title, unit
+    `across`: what the horizontal axis is. `ticks`: where it has which words, instead of round numbers.
+    """
+
+    def __init__(self, title: str, unit: str, across: str = "rows in the log", ticks: list[tuple[float, str]] | None = None):
+        self._title, self._unit, self._across, self._ticks = title, unit, across, ticks
         self._lines: list[tuple[str, list[tuple[float, float]], bool]] = []
 
     def line(self, name: str, points: list[tuple[float, float]], dashed: bool = False) -> "Chart":
@@ -45,12 +49,12 @@ class Chart:
         return self
 
     def svg(self) -> str:
-        columns = _steps(max(x for _, points, _ in self._lines for x, _ in points))
+        columns = self._ticks or [(x, _short(x)) for x in _steps(max(x for _, points, _ in self._lines for x, _ in points))]
         rows = _steps(max(y for _, points, _ in self._lines for _, y in points))
         wide, high = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
         def across(x: float) -> float:
-            return _LEFT + wide * x / columns[-1]
+            return _LEFT + wide * x / columns[-1][0]
 
         def down(y: float) -> float:
             return _TOP + high * (1 - y / rows[-1])
@@ -61,10 +65,10 @@ class Chart:
         for y in rows:
             out.append(f'<line x1="{_LEFT}" x2="{_LEFT + wide}" y1="{down(y):.1f}" y2="{down(y):.1f}" stroke="#dddddd"/>')
             out.append(f'<text x="{_LEFT - 8}" y="{down(y) + 4:.1f}" text-anchor="end">{_short(round(y, 9))}</text>')
-        for x in columns:
+        for x, words in columns:
             out.append(f'<line x1="{across(x):.1f}" x2="{across(x):.1f}" y1="{_TOP}" y2="{_TOP + high}" stroke="#eeeeee"/>')
-            out.append(f'<text x="{across(x):.1f}" y="{_TOP + high + 18}" text-anchor="middle">{_short(x)}</text>')
-        out.append(f'<text x="{_LEFT + wide / 2}" y="{_HEIGHT - 8}" text-anchor="middle">rows in the log</text>')
+            out.append(f'<text x="{across(x):.1f}" y="{_TOP + high + 18}" text-anchor="middle">{html.escape(words)}</text>')
+        out.append(f'<text x="{_LEFT + wide / 2}" y="{_HEIGHT - 8}" text-anchor="middle">{html.escape(self._across)}</text>')
         for number, (name, points, dashed) in enumerate(self._lines):
             colour = _COLOURS[number % len(_COLOURS)]
             path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in points)
@@ -78,11 +82,55 @@ class Chart:
         return "\n".join(out) + "\n</svg>\n"
 
 
+class Bars:
+    """A bar for each of several, with a line from the lowest to the highest value where these are known."""
+
+    def __init__(self, title: str, unit: str):
+        self._title, self._unit = title, unit
+        self._bars: list[tuple[str, float, tuple[float, float] | None]] = []
+
+    def bar(self, name: str, value: float, reach: tuple[float, float] | None = None) -> "Bars":
+        self._bars.append((name, value, reach))
+        return self
+
+    def svg(self) -> str:
+        left, wide, step = 260, _WIDTH - 260 - 90, 26
+        steps = _steps(max(max(value, *(reach or (0, 0))) for _, value, reach in self._bars))
+        bottom = _TOP + step * len(self._bars)
+
+        def across(value: float) -> float:
+            return left + wide * value / steps[-1]
+
+        title = html.escape(f"{self._title}, {self._unit}")
+        out = [f'<svg viewBox="0 0 {_WIDTH} {bottom + 34}" role="img" aria-label="{title}"><title>{title}</title>']
+        out.append(f'<text x="0" y="20" font-weight="bold">{title}</text>')
+        for x in steps:
+            out.append(f'<line x1="{across(x):.1f}" x2="{across(x):.1f}" y1="{_TOP}" y2="{bottom}" stroke="#eeeeee"/>')
+            out.append(f'<text x="{across(x):.1f}" y="{bottom + 18}" text-anchor="middle">{_short(round(x, 9))}</text>')
+        for number, (name, value, reach) in enumerate(self._bars):
+            top, colour = _TOP + step * number, _COLOURS[number % len(_COLOURS)]
+            out.append(f'<text x="{left - 8}" y="{top + 17}" text-anchor="end">{html.escape(name)}</text>')
+            out.append(f'<rect x="{left}" y="{top + 4}" width="{max(1, across(value) - left):.1f}" height="18" fill="{colour}"/>')
+            end = across(value)
+            if reach:
+                low, high = across(reach[0]), across(reach[1])
+                out.append(f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{top + 13}" y2="{top + 13}" stroke="#1b1b1b" stroke-width="2"/>')
+                end = max(end, high)
+            words = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+            out.append(f'<text x="{end + 6:.1f}" y="{top + 17}">{words}</text>')
+        return "\n".join(out) + "\n</svg>\n"
+
+
+def _cell(kind: str, text: str) -> str:
+    """Words begin at the left, figures end at the right."""
+    words = ' class="words"' if text[:1].isalpha() or len(text) > 20 else ""
+    return f"<{kind}{words}>{html.escape(text)}</{kind}>"
+
+
 def table(lines: list[list[str]]) -> str:
     """A table whose first line is its head."""
-    cells = ["td" if number else "th" for number in range(len(lines))]
-    rows = ["".join(f"<{cell}>{html.escape(text)}</{cell}>" for text in line) for cell, line in zip(cells, lines)]
-    return "<table>" + "\n".join(f"<tr>{row}</tr>" for row in rows) + "</table>\n"
+    rows = ["<tr>" + "".join(_cell("td" if number else "th", text) for text in line) + "</tr>" for number, line in enumerate(lines)]
+    return "<div><table>" + "\n".join(rows) + "</table></div>\n"
 
 
 def page(path: Path, title: str, parts: list[str]) -> None:

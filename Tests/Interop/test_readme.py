@@ -20,7 +20,8 @@ ELSEWHERE = {
     "./Benchmarks/run": ".ci/run",  # the quick form of it
     "./Benchmarks/run --quick": ".ci/run",
     "./Benchmarks/run log": ".ci/run",
-    "./Benchmarks/run scan": None,  # its quick form is a part of `./Benchmarks/run --quick`
+    "./Benchmarks/run scan": ".ci/run",  # the quick form of it
+    "./Benchmarks/run instructions": ".ci/run",
     "./Appliance/run lab --dir /tmp/lab --base-port 25000": None,  # the laboratory of this test
     "swift build -c release --product ceralacca --static-swift-stdlib": "Appliance/common",
     "swift build -c release --product ceralacca-scanner --static-swift-stdlib": "Appliance/common",

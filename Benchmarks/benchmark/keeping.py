@@ -1,0 +1,149 @@
+"""What the gateway keeps: memory for sessions and messages, and what it writes to disk for receipts."""
+
+import ssl
+import statistics
+import time
+from pathlib import Path
+
+from interop.base import poll
+from interop.lab import ANNA
+from interop.wire import Wire, client_context
+
+from .envelopes import SENDER, Maker
+from .load import Load, Sink, message_file
+from .measure import Failed, MemoryWatch, proportional_memory
+from .rounds import one_round
+from .scenarios import access_point
+from .stage import Stage
+from .subjects import MANY, Ceralacca, many_addresses
+
+_LARGE = 30_000_000
+_IDLE_SESSIONS = 500
+_IN_FLIGHT = 8
+_RECEIPTS = MANY
+#: Messages that pass before what is written is counted.
+_BEFORE = 3
+
+
+def _quiet_memory(subject: Ceralacca) -> tuple[int, int]:
+    """Memory once it has stopped changing: all of it, and without mapped files."""
+    last: tuple[int, int] | None = None
+
+    def stands() -> tuple[int, int] | None:
+        nonlocal last
+        now = proportional_memory(subject.pids())
+        same, last = last is not None and abs(now[1] - last[1]) < 64 * 1024, now
+        return now if same else None
+
+    return poll(stands, 30, "memory that stands still", every=0.3)
+
+
+def _idle_sessions(subject: Ceralacca, count: int) -> list[Wire]:
+    context = client_context(subject.gateway.ca)
+    # Like a mail client's: a session of its own each.
+    context.options |= ssl.OP_NO_TICKET
+    return [Wire(subject.gateway.ports.implicit_tls, implicit_tls=context) for _ in range(count)]
+
+
+def memory(stage: Stage) -> None:
+    """Goal 10: what an idle TLS session takes, what a large message takes while it is under way, and the whole gateway."""
+    subject = stage.own("memory", lambda: Ceralacca(scans=False))
+    kept = _idle_sessions(subject, 20)
+    before = _quiet_memory(subject)
+    kept += _idle_sessions(subject, _IDLE_SESSIONS)
+    after = _quiet_memory(subject)
+    for wire in kept:
+        wire.close()
+    idle = (after[0] - before[0]) / _IDLE_SESSIONS / 1024
+    # Once for what is only taken once, and then for what is measured.
+    load = Load(_LARGE, _IN_FLIGHT, _IN_FLIGHT, message_file(stage.folder, _LARGE))
+    one_round(subject, Load(_LARGE, 1, 1, load.messages))
+    wholes, anonymous_ones = [], []
+    for _ in range(1 if stage.quick else 3):
+        rest, row = _quiet_memory(subject), one_round(subject, load)
+        wholes.append((row["peakMegabytes"] - rest[0] / 2**20) / _IN_FLIGHT)
+        anonymous_ones.append((row["peakAnonymousMegabytes"] - rest[1] / 2**20) / _IN_FLIGHT)
+    whole, anonymous = statistics.median(wholes), statistics.median(anonymous_ones)
+    if stage.goals.values.get((10, 2)) is None:
+        access_point(stage)
+    print(
+        f"\nMemory (proportional share)\n  an idle session over TLS: {idle:.1f} KB ({_IDLE_SESSIONS} of them)\n"
+        f"  a message of 30 MB in flight: {anonymous:.2f} MB, and {whole:.2f} MB with what of the spool is mapped ({_IN_FLIGHT} at once)\n",
+        flush=True,
+    )
+    stage.rows.append(
+        {
+            "scenario": "memory", "subject": subject.name, "idleSessions": _IDLE_SESSIONS, "idleSessionKilobytes": round(idle, 2),
+            "idleSessionAnonymousKilobytes": round((after[1] - before[1]) / _IDLE_SESSIONS / 1024, 2), "inFlight": _IN_FLIGHT,
+            "inFlightMegabytes": round(anonymous, 3), "inFlightWithFilesMegabytes": round(whole, 3),
+        }
+    )  # fmt: skip
+    stage.goals.found(10, idle, 0)
+    stage.goals.found(10, anonymous, 1)
+
+
+def _written(subject: Ceralacca) -> int:
+    """Octets that its processes had the system write to disk, once they write no more."""
+    last = -1
+
+    def stands() -> bool:
+        nonlocal last
+        before, last = last, 0
+        for pid in subject.pids():
+            for line in Path(f"/proc/{pid}/io").read_text().splitlines():
+                if line.startswith("write_bytes:"):
+                    last += int(line.split()[1])
+        return last == before
+
+    poll(stands, 30, "a gateway that writes no more", every=0.5)
+    return last
+
+
+def _settle(subject: Ceralacca, maker: Maker, folder: Path) -> None:
+    """Sends some large messages for one mailbox each: what a gateway lays out once for all messages to come is there afterwards."""
+    made = folder / "before"
+    made.mkdir(exist_ok=True)
+    for number, each in enumerate(maker.make(_LARGE, _BEFORE)):
+        (made / f"{number}.eml").write_bytes(each.octets)
+    one_round(subject, Load(_LARGE, _BEFORE, 1, made, SENDER, [ANNA], keeps=True))
+
+
+def receipts(stage: Stage) -> None:
+    """Goal 11: an envelope with 30 MB for fifty mailboxes, and so fifty receipts with the whole message in them."""
+    subject = stage.unscanned.use("incoming")
+    folder = stage.folder / "many"
+    folder.mkdir(exist_ok=True)
+    maker, addresses = Maker(subject.gateway.folder), many_addresses()
+    _settle(subject, maker, folder)
+    path = folder / "envelope.eml"
+    path.write_bytes(maker.make(_LARGE, 1, addresses)[0].octets)
+    before, began = _written(subject), time.monotonic()
+    sinks = [Sink(subject.world, messages=_RECEIPTS + 1), Sink(subject.mailboxes, "--lmtp")]
+    try:
+        Load(_LARGE, 1, 1, path, SENDER, addresses, keeps=True).send(subject.port)
+        arrived = sinks[0].wait(120)
+        seconds = time.monotonic() - began
+        stored = sinks[1].stop()
+    finally:
+        for sink in sinks:
+            sink.close()
+    if stored["recipients"] != _RECEIPTS:
+        raise Failed(f"receipts: {stored['recipients']} of {_RECEIPTS} mailboxes have the message")
+    if arrived["messages"] != _RECEIPTS + 1:
+        raise Failed(f"receipts: {arrived['messages']} messages came where {_RECEIPTS} receipts and one of taking charge were due")
+    if arrived["octets"] < _RECEIPTS * _LARGE:
+        raise Failed(f"receipts: {arrived['octets']:,} octets of receipts are fewer than {_RECEIPTS} whole messages have")
+    # With what was made ready for the next messages meanwhile.
+    written, size = _written(subject) - before, path.stat().st_size
+    print(
+        f"\nFifty complete receipts of 30 MB: {written / 1e6:.1f} MB written for a message of {size / 1e6:.1f} MB, which is "
+        f"{written / size:.3f} of it; {arrived['octets'] / 1e6:.0f} MB of receipts sent, {seconds:.1f} s in all\n",
+        flush=True,
+    )
+    stage.rows.append(
+        {
+            "scenario": "receipts", "subject": subject.name, "receipts": _RECEIPTS, "messageBytes": size, "writtenBytes": written,
+            "sentBytes": arrived["octets"], "seconds": round(seconds, 2),
+        }
+    )  # fmt: skip
+    stage.goals.found(11, written / size)
