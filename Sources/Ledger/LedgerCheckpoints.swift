@@ -53,13 +53,18 @@ final class LedgerCheckpoints: Sendable {
     if sum >= due.load(ordering: .relaxed), calls.count == 0 { calls.send(()) }
   }
 
+  /// To begin the log anew commits are shut out until nobody reads from its old pages. So long, in milliseconds, and no longer: a search
+  /// may take minutes.
+  private static let patienceMilliseconds = 10
+
   private func work(_ queue: DatabaseQueue) {
+    try? queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA busy_timeout = \(LedgerCheckpoints.patienceMilliseconds)") }
     while calls.take() != nil {
       let moved = changes.exchange(0, ordering: .relaxed)
       // A failure costs nothing yet: the pages stay in the log, which commits read as well, and the next call tries again.
       let found = try? queue.writeWithoutTransaction { db in
         let found = try db.checkpoint(.passive)
-        return found.walFrameCount >= marks.restart ? try db.checkpoint(.restart) : found
+        return found.walFrameCount >= marks.restart ? (try? db.checkpoint(.restart)) ?? found : found
       }
       guard let found else { continue }
       let before = pages.exchange(found.walFrameCount, ordering: .relaxed)

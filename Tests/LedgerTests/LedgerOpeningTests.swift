@@ -71,6 +71,23 @@ import Testing
     #expect(try again.allEntries().count == round)
   }
 
+  /// Whoever reads for long keeps the log from beginning anew, and no commit waiting: with the patience of any other connection (here an
+  /// hour) this would not come to its end.
+  @Test func aLongReadingKeepsNoCommitWaiting() throws {
+    let folder = Folder()
+    let checkpoints = LedgerCheckpoints(path: folder.ledger, busySeconds: 3600, marks: .init(begin: 10, restart: 20))
+    let ledger = try Ledger(path: folder.ledger, busySeconds: 3600, checkpoints: checkpoints)
+    try ledger.commit([.event(event("pec0"))])
+    let reader = try Ledger.openReadOnly(path: folder.ledger)
+    try reader.access.read { db in
+      #expect(try Int.fetchOne(db, sql: "SELECT count(*) FROM events") == 1)
+      for round in 1...200 { try ledger.commit([.event(event("pec\(round)"))]) }
+      #expect(try Int.fetchOne(db, sql: "SELECT count(*) FROM events") == 1)
+    }
+    #expect(try reader.lastEventNumber() == 201)
+    try ledger.close()
+  }
+
   @Test func readingBesideTheGateway() throws {
     let folder = Folder()
     let ledger = try Ledger(path: folder.ledger)
