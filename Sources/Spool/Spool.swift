@@ -7,7 +7,7 @@ import Synchronization
 
 /// Bodies on disk: append-only segment files, synced in groups, read through shared mappings.
 ///
-/// `append` and `sync` belong to the committer; `retain`, `release`, `chunk`, `check`, `usage` and `freeBytes` may be called from any thread.
+/// `append` and `sync` belong to one thread, the spooler; `prepareSpare` to one that has time; `retain`, `release`, `chunk`, `check`, `usage` and `freeBytes` may be called from any thread.
 /// The order of durability is the caller's: append, sync, commit the rows that name the ranges, then 250; and the other way round,
 /// release a range only when the commit that removed its last row is durable, because its file may be written again at once.
 public final class Spool: Sendable {
