@@ -23,6 +23,7 @@ final class LedgerCheckpoints: Sendable {
   private let due = Atomic<Int>(100)
   /// Pages in the write-ahead log when this thread last looked.
   private let pages = Atomic<Int>(0)
+  private let restarts = Atomic<Int>(0)
   private let calls = Handoff<Void>()
   private let thread = Mutex<WorkerThread?>(nil)
 
@@ -47,6 +48,9 @@ final class LedgerCheckpoints: Sendable {
   /// Pages in the write-ahead log at the last checkpoint.
   var pagesSeen: Int { pages.load(ordering: .relaxed) }
 
+  /// How often it was tried to begin the log anew.
+  var restartsTried: Int { restarts.load(ordering: .relaxed) }
+
   /// Says that so many changes were committed.
   func committed(_ count: Int) {
     let sum = changes.add(count, ordering: .relaxed).newValue
@@ -64,7 +68,9 @@ final class LedgerCheckpoints: Sendable {
       // A failure costs nothing yet: the pages stay in the log, which commits read as well, and the next call tries again.
       let found = try? queue.writeWithoutTransaction { db in
         let found = try db.checkpoint(.passive)
-        return found.walFrameCount >= marks.restart ? (try? db.checkpoint(.restart)) ?? found : found
+        guard found.walFrameCount >= marks.restart else { return found }
+        defer { restarts.add(1, ordering: .relaxed) }
+        return (try? db.checkpoint(.restart)) ?? found
       }
       guard let found else { continue }
       let before = pages.exchange(found.walFrameCount, ordering: .relaxed)
