@@ -26,6 +26,15 @@ let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
 
+/// Multi-buffer RSA, which Appliance/crypto-mb fetches; without it the fence is built all the same, and says that it is not there.
+/// The environment is asked and not the disk: SwiftPM keeps what a manifest said for as long as its text and the environment stay.
+let cryptoMB: (compiled: [CSetting], linked: [LinkerSetting]) =
+  Context.environment["CERALACCA_CRYPTO_MB"] == "1"
+  ? (
+    [.define("CERALACCA_CRYPTO_MB"), .headerSearchPath("../../.build-crypto-mb/include")],
+    [.unsafeFlags(["-L\(Context.packageDirectory)/.build-crypto-mb/lib"]), .linkedLibrary("crypto_mb")]
+  ) : ([], [])
+
 let package = Package(
   name: "ceralacca",
   products: [
@@ -51,6 +60,7 @@ let package = Package(
     .systemLibrary(name: "CLibzip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
     .target(name: "CConfinement", linkerSettings: [.linkedLibrary("seccomp")]),
     .target(name: "CScratch"),
+    .target(name: "CCryptoMB", cSettings: cryptoMB.compiled, linkerSettings: cryptoMB.linked),
     .systemLibrary(name: "CPango", pkgConfig: "pangocairo", providers: [.apt(["libpango1.0-dev"])]),
 
     // Ground.
@@ -77,7 +87,7 @@ let package = Package(
     // Floor 3, IO: one fenced resource each.
     room("EventLoop", ["CLibuv", "Octets"]),
     room("TLSPipe", ["COpenSSL", "Octets"]),
-    room("Signing", ["COpenSSL", "CPKCS11", "Octets", "Threading"]),
+    room("Signing", ["COpenSSL", "CPKCS11", "CCryptoMB", "Octets", "Threading"]),
     room("Spool", ["CPlatform", "Octets"]),
     room("Ledger", ["Octets", "Threading", "PEC", "Journey", "Evidence", grdb]),
     room("Mailstore", ["CPlatform", "Octets"]),

@@ -9,23 +9,33 @@ import Signing
 ///   signing-benchmark IDENTITY.pem SERVICE-ADDRESS CONTENT-OCTETS ROUNDS MILLISECONDS
 ///
 /// Prints a line of JSON: signatures for each second of processor time, of each round, raw and packaged.
+///
+///   signing-benchmark backends ROUNDS MILLISECONDS
+///
+/// Measures multi-buffer RSA against OpenSSL, each alone and in turn, with fresh keys of 2048, 3072 and 4096 bits. Prints a line of JSON
+/// for each: signatures for each second of processor time, of each round, by OpenSSL and by batches of eight; or why there is no
+/// multi-buffer RSA here.
 @main struct SigningBenchmark {
   /// Contents that are handed to the pool at once: it never waits for us.
   private static let handful = 64
 
   static func main() throws {
+    let first = CommandLine.arguments.dropFirst().first
+    if first == "backends" { return try BackendBenchmark.run(Array(CommandLine.arguments.dropFirst(2))) }
     let words = CommandLine.arguments.dropFirst()
     let numbers = words.dropFirst(2).compactMap { Int($0) }
     guard words.count == 5, numbers.count == 3, numbers.allSatisfy({ $0 > 0 }), let identity = words.first else {
       FileHandle.standardError.write(
-        Data("usage: signing-benchmark IDENTITY.pem SERVICE-ADDRESS CONTENT-OCTETS ROUNDS MILLISECONDS\n".utf8))
+        Data("usage: signing-benchmark IDENTITY.pem SERVICE-ADDRESS CONTENT-OCTETS ROUNDS MILLISECONDS\n".utf8)
+          + Data("       signing-benchmark backends ROUNDS MILLISECONDS\n".utf8))
       exit(64)
     }
     let now = Int64(Date().timeIntervalSince1970)
     let credentials = try SignerCredentials(
       keyPath: identity, certificatePath: identity, serviceAddress: words[words.startIndex + 1], now: now)
     let signer = try OpenSSLSigner(credentials)
-    let pool = try SignerPool(credentials: credentials, threads: 1, batch: handful)
+    // Of the same back end, whatever the gateway would take: what is above the RSA is measured.
+    let pool = try SignerPool(credentials: credentials, threads: 1, batch: handful) { try OpenSSLSigner($0) }
     defer { pool.stop() }
     let content = (0..<handful).map { number in Chunk((0..<numbers[0]).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ number) }) }
     let length = numbers[2] * 1000
@@ -78,7 +88,7 @@ import Signing
   }
 
   /// For each second of processor time of the whole process: what else the machine does falls on neither.
-  private static func rate(_ count: Int, since begin: Int) -> Double {
+  static func rate(_ count: Int, since begin: Int) -> Double {
     let seconds = Double(max(1, clock() - begin)) / 1e6
     return (Double(count) / seconds * 10).rounded() / 10
   }

@@ -83,7 +83,8 @@ struct Inspection {
       let signer = try SignerCredentials(
         keyPath: configuration.signer.key, certificatePath: configuration.signer.certificate, serviceAddress: provider.serviceAddress,
         now: now)
-      facts.append("signer: \(signer.certificate.subject), \(signer.certificate.publicKey), for \(signer.serviceAddress)")
+      facts.append(
+        "signer: \(signer.certificate.subject), \(signer.certificate.publicKey), for \(signer.serviceAddress); \(signer.backend)")
       warnings += signer.warnings.map { "signer: \($0)" }
       if !signer.isNamed(provider.name) {
         warnings.append("signer: the certificate's organization and common name are not \"\(provider.name)\" (RFC 6109 §4.5)")

@@ -142,6 +142,8 @@ public enum CredentialWarning: Sendable, Equatable, CustomStringConvertible {
   case keyReadableByOthers(path: String, mode: UInt32)
   /// The certificate departs from RFC 6109 §5.5; how.
   case profile(String)
+  /// Multi-buffer RSA was built in, the processor is made for it, and what it signed in a trial does not verify.
+  case lanesFailed
 
   public var description: String {
     switch self {
@@ -154,6 +156,8 @@ public enum CredentialWarning: Sendable, Equatable, CustomStringConvertible {
     case .keyReadableByOthers(let path, let mode):
       "\(path): every user of this machine may read the private key (mode \(String(mode, radix: 8))): chmod 600"
     case .profile(let departure): "the signer's certificate departs from RFC 6109 §5.5: \(departure)"
+    case .lanesFailed:
+      "multi-buffer RSA made a signature that does not verify: OpenSSL signs everything, and the processor should be looked at"
     }
   }
 }

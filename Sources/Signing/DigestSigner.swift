@@ -72,7 +72,7 @@ public final class OpenSSLSigner: DigestSigner, @unchecked Sendable {
 
   /// - Throws: `SigningError.backend` when the key is not in memory, or OpenSSL refuses it.
   public convenience init(_ credentials: SignerCredentials) throws(SigningError) {
-    guard case .inMemory(let key, let isChecked) = credentials.key else {
+    guard case .inMemory(let key, let isChecked, _) = credentials.key else {
       throw .backend("the private key is in a token: OpenSSL cannot have it")
     }
     try self.init(key, checksEachSignature: isChecked)

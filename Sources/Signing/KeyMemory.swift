@@ -41,9 +41,9 @@ public enum KeyMemory {
     }
   }
 
-  /// Size of the secure heap, in octets. A signer takes 6 KB of it (2048 bits) to 11 KB (4096), each signing thread has one, and at a
-  /// rollover there are two generations; what OpenSSL loads and keeps while it handles its first key takes 400 KB. Below the 8 MB that
-  /// an ordinary process may lock.
+  /// Size of the secure heap, in octets. A signer takes 6 KB of it (2048 bits) to 11 KB (4096), with lanes 32 to 64 KB more, each signing
+  /// thread has one, and at a rollover there are two generations; what OpenSSL loads and keeps while it handles its first key takes
+  /// 400 KB. Below the 8 MB that an ordinary process may lock.
   static let heapBytes = 4 << 20
 
   /// Prepares the memory once for the process, and says what was reached. To be called before anything else uses OpenSSL; loading

@@ -16,10 +16,10 @@ internal import COpenSSL
 ///
 /// What OpenSSL's check does not see comes after it: the blinding is taken off by one multiplication modulo n, and the number becomes
 /// octets. A fault there spoils the signature modulo both primes, so it gives nothing away; and it sees a modulus that was damaged in
-/// memory only by falling back to a calculation that is wrong as well. Both make receipts that do not hold. Therefore the pool checks all
-/// of such a back end's signatures too, with its own copy of the public key, unless it is told to take samples: the first on each
-/// thread and every n-th after it (`TrustedChecks`); one that fails is refused, and from then on that thread's signatures are checked one
-/// and all. A check of each costs 3 to 10 % of a 2048-bit signature; what samples cost is what a damaged memory spoils between two.
+/// memory only by falling back to a calculation that is wrong as well. Both make receipts that do not hold. Therefore the pool takes
+/// samples of such a back end's signatures too, with its own copy of the public key: the first on each thread and every n-th after it
+/// (`TrustedChecks`); one that fails is refused, and from then on that thread's signatures are checked one and all. A check of each would
+/// cost 3 to 10 % of a 2048-bit signature; what samples cost is what a damaged memory spoils between two.
 @safe
 final class SignatureCheck: @unchecked Sendable {
   // Used by one thread at a time. The context refers to the key and is freed before it.

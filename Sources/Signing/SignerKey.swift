@@ -24,19 +24,31 @@ public enum SigningKeySource: Sendable, Equatable {
 
 /// A private key at hand.
 enum SignerKey: Sendable {
-  /// In locked memory, and whether OpenSSL catches its own faults with it (`FaultProbe`).
-  case inMemory(KeyHandle, catchesFaults: Bool)
+  /// In locked memory; whether OpenSSL catches its own faults with it (`FaultProbe`), and whether it can be used in lanes.
+  case inMemory(KeyHandle, catchesFaults: Bool, LaneKey)
   case token(TokenKey)
 }
 
 extension SignerCredentials {
-  /// A signer for one thread: OpenSSL for a key in memory, a session for one in a token.
+  /// A signer for one thread: for a key in memory lanes where they were found to work, and otherwise OpenSSL; a session for a key in a
+  /// token.
   /// - Throws: `SigningError.backend`.
   public func makeSigner() throws(SigningError) -> any DigestSigner {
     switch key {
-    case .inMemory: return try OpenSSLSigner(self)
+    case .inMemory:
+      if let lanes = try MultiBufferSigner(self) { return lanes }
+      return try OpenSSLSigner(self)
     case .token(let key):
       do { return try PKCS11Signer(key, signatureBytes: skeleton.signatureBytes) } catch { throw .backend(error.description) }
+    }
+  }
+
+  /// What signs with the key, as it was found out when it was loaded.
+  public var backend: SigningBackend {
+    switch key {
+    case .token: .token
+    case .inMemory(_, _, .none(let reason)): .openSSL(reason)
+    case .inMemory(_, _, .ready): .multiBuffer(version: MultiBuffer.version ?? "")
     }
   }
 
@@ -80,10 +92,13 @@ extension SignerCredentials {
     let digest = [UInt8](repeating: 0x5A, count: 32)
     let made = KeyMemory.confined { try? OpenSSLSigner(key, checksEachSignature: false).sign(batch: [digest]) }
     guard let signature = made?.first, check.holds(signature, digest: digest) else { throw CredentialError(.damagedKey, keyPath) }
+    let lanes = LaneKey.probe(key, check)
+    var warnings: [CredentialWarning] = []
+    if keyFile.mode & 0o007 != 0 { warnings.append(.keyReadableByOthers(path: keyPath, mode: keyFile.mode)) }
+    if case .none(.trial) = lanes { warnings.append(.lanesFailed) }
     return Pair(
-      key: .inMemory(key, catchesFaults: FaultProbe.catchesFaults(key, check)), signer: signer, publicKey: publicKey,
-      certificates: certificates,
-      warnings: keyFile.mode & 0o007 != 0 ? [.keyReadableByOthers(path: keyPath, mode: keyFile.mode)] : [])
+      key: .inMemory(key, catchesFaults: FaultProbe.catchesFaults(key, check), lanes), signer: signer, publicKey: publicKey,
+      certificates: certificates, warnings: warnings)
   }
 
   /// The token shows its public key by a signature: that is what it will be asked for, and not every token gives its modulus away.

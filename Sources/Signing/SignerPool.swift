@@ -12,16 +12,16 @@ public final class SignerPool: Sendable {
   public struct Settings: Sendable, Equatable {
     /// The most digests given to a signer at once; a signer that prefers fewer gets fewer.
     public var batch: Int
-    /// Of a back end that checks each of its signatures itself, every which one the pool checks as well; 1: all, as the gateway has it.
-    /// Every signature of other back ends is checked, whatever this says. See `SignatureCheck`.
+    /// Of a back end that checks each of its signatures itself, every which one the pool checks as well; 1: all. Every signature of other
+    /// back ends is checked, whatever this says. See `SignatureCheck`.
     public var checkEvery: Int
     /// A job that has waited for longer than this, in milliseconds, goes before those of higher priority.
     public var patienceMilliseconds: Int
     /// How long a batch may wait for announced jobs, in microseconds from the arrival of its oldest job; 0: never.
     public var gatherMicroseconds: Int
 
-    /// What suits OpenSSL and a token; every value may be left out.
-    public init(batch: Int = 8, checkEvery: Int = 1, patienceMilliseconds: Int = 50, gatherMicroseconds: Int = 0) {
+    /// What the gateway has; every value may be left out.
+    public init(batch: Int = 8, checkEvery: Int = 16, patienceMilliseconds: Int = 50, gatherMicroseconds: Int = 0) {
       self.batch = batch
       self.checkEvery = checkEvery
       self.patienceMilliseconds = patienceMilliseconds

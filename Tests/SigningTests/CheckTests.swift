@@ -38,7 +38,7 @@ import Testing
   }
 
   @Test func credentialsKnowWhetherTheirKeyIsSafeWithOpenSSL() throws {
-    #expect(try world.credentials().makeSigner().checksEachSignature)
+    #expect(try OpenSSLSigner(world.credentials()).checksEachSignature)
   }
 
   private func pool(_ settings: SignerPool.Settings, _ make: @escaping @Sendable (SignerCredentials) throws -> any DigestSigner) throws
@@ -62,10 +62,12 @@ import Testing
     sign(sampled, 40)
     sampled.stop()
     #expect(sampled.figures.signatures == 40 && sampled.figures.checks == 3)
-    let all = try pool(.init()) { try OpenSSLSigner($0) }
+    let all = try pool(.init(checkEvery: 1)) { try OpenSSLSigner($0) }
     sign(all, 40)
     all.stop()
     #expect(all.figures.signatures == 40 && all.figures.checks == 40)
+    // What the gateway has, unless it is told otherwise.
+    #expect(SignerPool.Settings().checkEvery == 16)
   }
 
   /// A back end whose signatures go wrong from the n-th on, counted from 0.
