@@ -23,6 +23,9 @@ enum Machines {
     Machine(name: "submission: checks, receipt, envelope") { submission() },
     Machine(name: "client: one message of 5 KB") { clientSession() },
     Machine(name: "ledger: rows of one message") { try rows() },
+    Machine(name: "ledger: a conversation, sender's side") { try Conversation.commits(7) { $0.atSender($1) } },
+    Machine(name: "ledger: the same in small commits") { try Conversation.smallCommits(7) { $0.atSender($1) } },
+    Machine(name: "ledger: a conversation, recipient's side") { try Conversation.commits(4) { $0.atRecipient($1) } },
   ]
 
   /// From MAIL to the answer after the final dot, as a client with pipelining sends it.

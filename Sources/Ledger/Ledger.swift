@@ -22,8 +22,8 @@ public final class Ledger: LedgerReading {
   /// Who moves what was committed into the database file; nil where commits do it themselves.
   private let checkpoints: LedgerCheckpoints?
   private let failure = Mutex<LedgerError?>(nil)
-  /// Where the log ends, as the last commit left it; nil before the first.
-  private let tail = Mutex<LogTail?>(nil)
+  /// What is known of the log, as the last commit left it.
+  private let log = Mutex<LogState?>(nil)
 
   /// Opens the ledger; makes it when there is none, and brings an older one up to date.
   ///
@@ -67,6 +67,9 @@ public final class Ledger: LedgerReading {
       try pool.writeWithoutTransaction { db in
         let synchronous = try Int.fetchOne(db, sql: "PRAGMA synchronous")
         guard synchronous == 2 else { throw LedgerError.failed(path: path, reason: "synchronous = FULL was not taken over") }
+        try LedgerOpening.trustCommits(db)
+        // Here, because it may have to read the runs of two blocks. What it fails at the first commit fails at, and says so.
+        log.withLock { log in _ = try? LogState.current(&log, db, path: path) }
       }
       try checkpoints?.start()
       try LedgerOpening.syncFolder(of: path)
@@ -88,22 +91,20 @@ public final class Ledger: LedgerReading {
     if let failure = failure.withLock({ $0 }) { throw failure }
     if changes.isEmpty { return }
     do {
-      let known = tail.withLock { $0 }
-      let reached = try pool.writeWithoutTransaction { db in
-        var reached: LogTail?
-        try db.inTransaction(.immediate) {
-          let commit = LedgerCommit(db: db, tail: try LogTail.current(db, known: known, path: path), now: clock(), path: path)
-          for change in changes {
-            if !writesLog, case .event = change { continue }
-            try commit.apply(change)
+      try log.withLock { log in
+        let progress = try pool.writeWithoutTransaction { db in
+          try LedgerOpening.inTransaction(db) {
+            let before = try LogState.current(&log, db, path: path)
+            let commit = LedgerCommit(db: db, tail: before.tail, now: clock(), path: path)
+            for change in changes {
+              if !writesLog, case .event = change { continue }
+              try commit.apply(change)
+            }
+            return try commit.finish(before.blocks)
           }
-          try commit.finish()
-          reached = commit.tail
-          return .commit
         }
-        return reached
+        log?.apply(progress)
       }
-      tail.withLock { $0 = reached }
       checkpoints?.committed(changes.count)
     } catch {
       let translated = LedgerError(error, path: path)
@@ -122,12 +123,24 @@ public final class Ledger: LedgerReading {
   /// Ends all use of the file, and leaves it without its write-ahead log. Later calls fail.
   public func close() throws(LedgerError) {
     checkpoints?.finish()
+    // A file that was closed in order has no full block that waits to be put in order.
+    log.withLock { log in
+      guard failure.withLock({ $0 == nil }), let known = log, !known.blocks.full.isEmpty else { return }
+      try? pool.writeWithoutTransaction { db in
+        let known = try LogState.current(&log, db, path: path)
+        let step = try LedgerOpening.inTransaction(db) { try known.blocks.work(besides: .max / 2, db) }
+        log?.apply(LogProgress(tail: known.tail, runs: [], step: step))
+      }
+    }
     do { try pool.close() } catch { throw LedgerError(error, path: path) }
   }
 
+  /// What is committed now, for a reading that goes on beside later commits.
+  func snapshot() throws -> DatabaseSnapshot { try pool.makeSnapshot() }
+
   /// Any statement; for tests.
   func execute(_ sql: String) throws(LedgerError) {
-    tail.withLock { $0 = nil }
+    log.withLock { $0 = nil }
     do { try pool.writeWithoutTransaction { try $0.execute(sql: sql) } } catch { throw LedgerError(error, path: path) }
   }
 
@@ -197,6 +210,28 @@ enum LedgerOpening {
       try db.execute(sql: "PRAGMA recursive_triggers = ON")
     }
     return configuration
+  }
+
+  /// Spares the connection that commits what its code sees to already. Rows that refer to others are added and removed with them in one
+  /// function, and states come from types that have no other values; for a list of them SQLite makes a table of its own each time it
+  /// checks one, which costs as much as three rows. All other connections check, and so does the check of the whole file.
+  static func trustCommits(_ db: Database) throws {
+    try db.execute(sql: "PRAGMA foreign_keys = OFF")
+    try db.execute(sql: "PRAGMA ignore_check_constraints = ON")
+  }
+
+  /// All of `body` or nothing of it, with statements that are prepared once.
+  static func inTransaction<Value>(_ db: Database, _ body: () throws -> Value) throws -> Value {
+    try db.cachedStatement(sql: "BEGIN IMMEDIATE").execute()
+    do {
+      let value = try body()
+      try db.cachedStatement(sql: "COMMIT").execute()
+      return value
+    } catch {
+      // Some errors have rolled it back already.
+      if db.isInsideTransaction { try? db.rollback() }
+      throw error
+    }
   }
 
   /// Makes the file for its owner alone, before SQLite does it for everybody: the log names people.

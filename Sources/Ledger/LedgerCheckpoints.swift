@@ -70,6 +70,8 @@ final class LedgerCheckpoints: Sendable {
         let found = try db.checkpoint(.passive)
         guard found.walFrameCount >= marks.restart else { return found }
         defer { restarts.add(1, ordering: .relaxed) }
+        // What commits added meanwhile would be moved, and synced, while they are shut out. Once more, and hardly any is left.
+        _ = try db.checkpoint(.passive)
         return (try? db.checkpoint(.restart)) ?? found
       }
       guard let found else { continue }

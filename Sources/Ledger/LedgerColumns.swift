@@ -45,7 +45,7 @@ enum LedgerColumns {
   private static func quote(_ text: String, into out: inout [UInt8]) {
     out.append(UInt8(ascii: "\""))
     defer { out.append(UInt8(ascii: "\"")) }
-    if text.utf8.allSatisfy({ $0 >= 32 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
+    if isPlain(text.utf8.span) {
       out.append(contentsOf: text.utf8)
       return
     }
@@ -60,6 +60,14 @@ enum LedgerColumns {
       default: out.append(byte)
       }
     }
+  }
+
+  private static func isPlain(_ octets: Span<UInt8>) -> Bool {
+    for index in octets.indices {
+      let byte = octets[index]
+      if byte < 32 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { return false }
+    }
+    return true
   }
 
   private struct StoredRecipient: Decodable {

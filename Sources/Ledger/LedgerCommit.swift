@@ -7,7 +7,8 @@ internal import PEC
 /// Applies changes within one transaction.
 ///
 /// It makes several hundred rows while senders wait for their 250, so each statement is looked up once for a commit, values go to it
-/// without a detour, and what the events of a message have in common is put into its column's form once.
+/// without a detour, what the events of a message have in common is put into its column's form once, and no statement makes SQLite open
+/// a table of its own for its result: that costs more than three rows.
 final class LedgerCommit {
   let db: Database
   /// Unix seconds, for what the change itself does not date.
@@ -15,19 +16,32 @@ final class LedgerCommit {
   let path: String
   private var statements = [Statement?](repeating: nil, count: LedgerStatement.allCases.count)
   private var log: LogWriter
+  /// The first row that the commit adds.
+  private let first: Int64
 
   init(db: Database, tail: LogTail, now: Int64, path: String) {
     self.db = db
     self.now = now
     self.path = path
+    first = tail.next
     log = LogWriter(after: tail)
   }
 
   /// Where the log ends with what was applied.
   var tail: LogTail { log.tail }
+  /// The first block of the log that has rows still, when some were purged.
+  private var firstBlock: Int64?
 
-  /// Stores what was gathered on the way. Nothing is applied afterwards.
-  func finish() throws { try log.finish(db) }
+  /// Stores what was gathered on the way, and does some of the work that waits. Nothing is applied afterwards.
+  func finish(_ blocks: LogBlocks) throws -> LogProgress {
+    try log.finish(db)
+    // What is purged is not put in order first.
+    let step = firstBlock == nil ? try blocks.work(besides: Int(tail.next - first), db) : LogBlocks.Step()
+    return LogProgress(tail: tail, runs: log.runs, step: step, firstBlock: firstBlock)
+  }
+
+  /// Says that the blocks before this one have no rows any more.
+  func purged(before block: Int64) { firstBlock = block }
 
   func apply(_ change: LedgerChange) throws {
     switch change {
@@ -40,7 +54,7 @@ final class LedgerCommit {
       try run(.postpone, [dueAt, attempts, text(lastError), text(entry)])
     case .reception(let reception, let end): try add(reception, end)
     case .progress(let pecID, let recipients, let end):
-      for address in recipients { try move(.moveRecipient, to: end, [text(pecID), text(address)]) }
+      for address in recipients { try move(address, of: pecID, to: end) }
     case .awaitProof(let entry, let recipients):
       for address in recipients { try run(.awaitProof, [text(entry), text(address)]) }
     case .watch(let watch): try add(watch)
@@ -118,24 +132,15 @@ final class LedgerCommit {
 
   /// Takes recipients out of an entry, and the entry out of the queue with its last one. Settling what is settled changes nothing.
   private func settle(_ entry: String, _ recipients: [String], _ end: RecipientEnd) throws {
-    // Most entries have one recipient, and go with him in one statement.
-    if recipients.count == 1,
-      let gone = try Row.fetchOne(try statement(.removeLast), arguments: [text(entry), text(recipients[0]), text(recipients[0])])
-    {
-      var row = StoredRow(gone, of: "queue", path: path)
-      _ = try row.next(Int64.self)
-      return try decide(try Settled(&row, in: self), recipients[0], end)
-    }
     guard let stored = try Row.fetchOne(try statement(.findEntry), arguments: [text(entry)]) else { return }
     var row = StoredRow(stored, of: "queue", path: path)
     let id = try row.next(Int64.self)
-    let settled = try Settled(&row, in: self)
+    let settled = try Settled(&row)
     for address in recipients {
       try run(.removeEntryRecipient, [id, text(address)])
       if db.changesCount > 0 { try decide(settled, address, end) }
     }
-    let isLeft = try Bool.fetchOne(try statement(.hasRecipients), arguments: [id])
-    if isLeft != true { try run(.removeEntry, [id]) }
+    try run(.removeEmptyEntry, [id])
   }
 
   /// What an entry says about the fates that it decides.
@@ -145,41 +150,28 @@ final class LedgerCommit {
     var arrived: (message: String, row: Int64)?
 
     /// From the columns that follow the id.
-    init(_ row: inout StoredRow, in commit: LedgerCommit) throws {
+    init(_ row: inout StoredRow) throws {
       pecID = try row.next(String.self)
       let kind = try row.next { MessageKind(rawValue: $0) }
       let reception = try row.optional(String.self)
       isOwnEnvelope = reception == nil && kind == .envelope
-      arrived = kind.decidesFates ? try reception.flatMap { try commit.place(of: $0) } : nil
+      guard kind.decidesFates, let reception, let place = try row.optional(Int64.self) else { return }
+      arrived = (LedgerColumns.message(fingerprint: try row.next(), reception: reception), place)
     }
   }
 
   /// A recipient's entry is done: moves him on where it decides his fate.
   private func decide(_ settled: Settled, _ address: String, _ end: RecipientEnd) throws {
     if let arrived = settled.arrived {
-      try move(.moveReceptionRecipient, to: end, [arrived.message, text(address), arrived.row])
+      try run(.moveReceptionRecipient, [end.rawValue, now, arrived.message, text(address), arrived.row, end.rank])
     } else if settled.isOwnEnvelope {
-      try move(.moveRecipient, to: end, [text(settled.pecID), text(address)])
+      try move(address, of: settled.pecID, to: end)
     }
   }
 
-  /// Where the recipients of a reception stand; nil when it is not there.
-  private func place(of reception: String) throws -> (message: String, row: Int64)? {
-    guard let stored = try Row.fetchOne(try statement(.findReception), arguments: [text(reception)]) else { return nil }
-    var row = StoredRow(stored, of: "receptions", path: path)
-    let (id, fingerprint) = (try row.next(Int64.self), try row.next(String.self))
-    return (LedgerColumns.message(fingerprint: fingerprint, reception: text(reception)), id)
-  }
-
-  /// Moves a recipient on to `end`, if he is not as far already.
-  private func move(_ which: LedgerStatement, to end: RecipientEnd, _ place: StatementArguments) throws {
-    let rank =
-      switch end {
-      case .relayed: 1
-      case .takenInCharge: 2
-      case .delivered, .failed: 3
-      }
-    try run(which, [end.rawValue, now] + place + [rank])
+  /// Moves a recipient of a message of our own on to `end`, if he is not as far already.
+  private func move(_ address: String, of pecID: String, to end: RecipientEnd) throws {
+    try run(.moveRecipient, [end.rawValue, now, text(pecID), text(address), end.rank])
   }
 
   // MARK: - Values and statements
@@ -189,13 +181,24 @@ final class LedgerCommit {
 
   func statement(_ which: LedgerStatement) throws -> Statement {
     if let statement = statements[which.rawValue] { return statement }
-    let prepared = try db.cachedStatement(sql: which.sql)
+    let prepared = try db.cachedStatement(sql: LedgerStatement.texts[which.rawValue])
     statements[which.rawValue] = prepared
     return prepared
   }
 
   func run(_ which: LedgerStatement, _ values: StatementArguments) throws {
     try statement(which).execute(arguments: values)
+  }
+}
+
+extension RecipientEnd {
+  /// How far it is: the number that the statements compare with that of a row's state.
+  fileprivate var rank: Int {
+    switch self {
+    case .relayed: 1
+    case .takenInCharge: 2
+    case .delivered, .failed: 3
+    }
   }
 }
 
@@ -215,14 +218,16 @@ extension MessageKind {
 /// The statements of a commit.
 enum LedgerStatement: Int, CaseIterable {
   case addEvent, addTransaction, addRecipient, addEntry, addEntryRecipient, addReception, addReceptionRecipient
-  case findEntry, removeLast, removeEntryRecipient, hasRecipients, removeEntry, postpone, awaitProof
-  case findReception, moveRecipient, moveReceptionRecipient
+  case findEntry, removeEntryRecipient, removeEmptyEntry, postpone, awaitProof, moveRecipient, moveReceptionRecipient
   case findTransaction, watch, unwatch, recipientStates
 
   /// How far a recipient is, as a number that only grows.
   private static let rank = "CASE state WHEN 'open' THEN 0 WHEN 'relayed' THEN 1 WHEN 'taken-in-charge' THEN 2 ELSE 3 END"
 
-  var sql: String {
+  /// The statements' texts by their number: they are not put together for each commit.
+  static let texts = allCases.map(\.sql)
+
+  private var sql: String {
     switch self {
     case .addEvent:
       """
@@ -256,22 +261,17 @@ enum LedgerStatement: Int, CaseIterable {
       INSERT INTO reception_recipients (message, address, reception_id, position, is_copy, state, changed_at)
       VALUES (?, ?, ?, ?, ?, ?, ?)
       """
-    case .findEntry: "SELECT id, pec_id, kind, reception FROM queue WHERE entry = ?"
-    // With its row in queue_recipients, by that table's foreign key.
-    case .removeLast:
+    case .findEntry:
       """
-      DELETE FROM queue WHERE entry = ?
-        AND EXISTS (SELECT 1 FROM queue_recipients WHERE queue_id = queue.id AND address = ?)
-        AND NOT EXISTS (SELECT 1 FROM queue_recipients WHERE queue_id = queue.id AND address <> ?)
-      RETURNING id, pec_id, kind, reception
+      SELECT queue.id, queue.pec_id, queue.kind, queue.reception, receptions.id, receptions.fingerprint
+      FROM queue LEFT JOIN receptions ON receptions.reception = queue.reception WHERE entry = ?
       """
     case .removeEntryRecipient: "DELETE FROM queue_recipients WHERE queue_id = ? AND address = ?"
-    case .hasRecipients: "SELECT EXISTS (SELECT 1 FROM queue_recipients WHERE queue_id = ?)"
-    case .removeEntry: "DELETE FROM queue WHERE id = ?"
+    case .removeEmptyEntry:
+      "DELETE FROM queue WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM queue_recipients WHERE queue_id = ?1)"
     case .postpone: "UPDATE queue SET due_at = ?, attempts = ?, last_error = ? WHERE entry = ?"
     case .awaitProof:
       "UPDATE queue_recipients SET awaiting = 1 WHERE queue_id = (SELECT id FROM queue WHERE entry = ?) AND address = ?"
-    case .findReception: "SELECT id, fingerprint FROM receptions WHERE reception = ?"
     case .moveRecipient:
       """
       UPDATE recipients SET state = ?, changed_at = ?

@@ -87,6 +87,8 @@ extension LedgerCommit {
     let blocks = LogPostings.block(of: last + 1)
     try db.execute(sql: "DELETE FROM term_parts WHERE place < ?", arguments: [blocks * LogPostings.parts])
     try db.execute(sql: "DELETE FROM term_sets WHERE place < ?", arguments: [LogPostings.place(of: 0, in: blocks)])
+    try db.execute(sql: "DELETE FROM term_runs WHERE first < ?", arguments: [blocks << LogPostings.blockBits])
+    purged(before: blocks)
     try purgeMessages()
   }
 

@@ -49,7 +49,7 @@ enum LedgerSchema3 {
     """
 
   /// What rows are found and counted by. `term_runs`: postings of a block that is not full yet, one row for each commit, by the number
-  /// of its first row. `term_parts`: those of full blocks in order (`LogPostings`); place = block × 512 + part. `term_sets`: the rows of
+  /// of its first row. `term_parts`: those of full blocks in order (`LogPostings`, `LogBlocks`); place = block × 512 + part. `term_sets`: the rows of
   /// a full block of which a frequent term holds, a bit for each; place = block × 2³² + term. `log_days`: where the rows of a day are
   /// that are there. `day_counts`: rows of a day by type; it keeps what is purged.
   private static let terms = """
@@ -73,7 +73,7 @@ enum LedgerSchema3 {
 
   private static func chainOldRows(_ db: Database) throws {
     var chain = EventChain.beginning
-    var index = LogIndex()
+    var index = LogIndex(closesBlocks: true)
     let add = try db.makeStatement(
       sql: """
         INSERT INTO events_3 (number, at, utc_offset, day, kind, pec_id, sender, provider, recipient, error, bytes, chain,

@@ -123,10 +123,12 @@ struct LogSearch {
 
   private mutating func lookByBlocks(in numbers: ClosedRange<Int64>) throws {
     let blocks = LogPostings.block(of: numbers.lowerBound)...LogPostings.block(of: numbers.upperBound)
-    let open = try openBlock()
+    // Blocks before the first run are in order.
+    let firstRun = try Int64.fetchOne(db, sql: "SELECT min(first) FROM term_runs").map { LogPostings.block(of: $0) } ?? .max
     for step in 0...(blocks.upperBound - blocks.lowerBound) {
       let block = query.newestFirst ? blocks.upperBound - step : blocks.lowerBound + step
-      guard let rows = try (block == open?.block ? open.flatMap { rows(of: $0.postings) } : rows(of: block)) else { continue }
+      let isInRuns = try block >= firstRun && LogBlocks.isSearchedByRuns(block, db)
+      guard let rows = try isInRuns ? rows(of: runs(of: block)) : rows(of: block) else { continue }
       let inBlock = rows.offsets(descending: query.newestFirst).map { block << LogPostings.blockBits + Int64($0) }
       var rest = inBlock.filter { numbers.contains($0) }[...]
       while end == nil, !rest.isEmpty { try examine(rest.prefix(LogSearch.fetchedRows)); rest = rest.dropFirst(LogSearch.fetchedRows) }
@@ -146,7 +148,7 @@ struct LogSearch {
 
   // MARK: - Lookups
 
-  /// Rows of a full block on which all conditions hold; nil when there are none.
+  /// Rows of a block in order on which all conditions hold; nil when there are none.
   private func rows(of block: Int64) throws -> BlockRows? {
     var common: BlockRows?
     for terms in conditions {
@@ -171,18 +173,16 @@ struct LogSearch {
     rows.insert(octets, postings: first..<end)
   }
 
-  /// The postings of the block that is not full yet, with all terms that come into question.
-  private func openBlock() throws -> (block: Int64, postings: [UInt64])? {
-    let sql = "SELECT first FROM term_runs ORDER BY first DESC LIMIT 1"
-    guard let first = try Int64.fetchOne(db, sql: sql) else { return nil }
-    let block = LogPostings.block(of: first)
+  /// The postings of a block that is not in order yet, with all terms that come into question.
+  private func runs(of block: Int64) throws -> [UInt64] {
     let wanted = Set(conditions.joined())
     // Most postings are passed over by one octet of their term.
     var octetsOfWanted = [Bool](repeating: false, count: 256)
     for term in wanted { octetsOfWanted[Int(term & 255)] = true }
     var postings: [UInt64] = []
     let runs = try Data.fetchCursor(
-      db, sql: "SELECT postings FROM term_runs WHERE first >= ?", arguments: [block << LogPostings.blockBits])
+      db, sql: "SELECT postings FROM term_runs WHERE first >= ? AND first < ?",
+      arguments: [block << LogPostings.blockBits, (block + 1) << LogPostings.blockBits])
     while let run = try runs.next() {
       let octets = [UInt8](run)
       for start in stride(from: 0, through: octets.count - LogPostings.width, by: LogPostings.width)
@@ -191,7 +191,7 @@ struct LogSearch {
         if wanted.contains(UInt32(truncatingIfNeeded: posting >> 24)) { postings.append(posting) }
       }
     }
-    return (block, postings)
+    return postings
   }
 
   private func rows(of postings: [UInt64]) -> BlockRows? {

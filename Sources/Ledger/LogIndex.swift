@@ -5,7 +5,8 @@ internal import PEC
 
 /// What the rows of a commit add to the tables that the log is found and counted by: gathered row by row, stored once.
 ///
-/// The migration to version 3 uses it as well: the tables that it writes are of that version.
+/// The migration to version 3 uses it as well: the tables that it writes are of that version. It puts full blocks in order at once; while
+/// a gateway writes, `LogBlocks` does that step by step.
 struct LogIndex {
   private struct Facts: Equatable {
     var sender: String
@@ -25,6 +26,9 @@ struct LogIndex {
     var rows: Int
   }
 
+  private let closesBlocks: Bool
+  /// The runs that were stored, unless blocks are closed here.
+  private(set) var runs: [(first: Int64, postings: [UInt64])] = []
   private var postings: [UInt64] = []
   /// The first and the last row that the postings are about.
   private var first: Int64?
@@ -36,6 +40,8 @@ struct LogIndex {
   /// A commit has few days and kinds, which are looked for one after the other.
   private var days: [LogDay] = []
   private var counts: [Count] = []
+
+  init(closesBlocks: Bool) { self.closesBlocks = closesBlocks }
 
   /// Adds the next row. True when a block is full with it: `store` has to come before the next row.
   mutating func add(_ event: EventRecord, number: Int64) -> Bool {
@@ -77,16 +83,16 @@ struct LogIndex {
     pending = 0..<0
   }
 
-  /// Stores what was gathered, and puts a full block in order.
+  /// Stores what was gathered.
   mutating func store(_ db: Database) throws {
     guard let number = first else { return }
     endFacts()
-    let block = LogPostings.block(of: number)
-    if LogPostings.offset(of: last) == Int(LogPostings.blockRows) - 1 {
-      try LogIndex.close(block, adding: postings, db)
+    if closesBlocks, LogPostings.offset(of: last) == Int(LogPostings.blockRows) - 1 {
+      try LogIndex.close(LogPostings.block(of: number), adding: postings, db)
     } else {
       try db.cachedStatement(sql: "INSERT INTO term_runs (first, postings) VALUES (?, ?)")
         .execute(arguments: [number, Data(LogPostings.encode(postings))])
+      if !closesBlocks { runs.append((number, postings)) }
     }
     let addDay = try db.cachedStatement(
       sql: """
@@ -105,41 +111,15 @@ struct LogIndex {
   }
 
   /// Puts all postings of a full block in order.
-  private static func close(_ block: Int64, adding last: [UInt64], _ db: Database) throws {
-    let bounds: StatementArguments = [block << LogPostings.blockBits, (block + 1) << LogPostings.blockBits]
-    var all: [UInt64] = []
+  private static func close(_ number: Int64, adding last: [UInt64], _ db: Database) throws {
+    let bounds: StatementArguments = [number << LogPostings.blockBits, (number + 1) << LogPostings.blockBits]
+    var postings: [UInt64] = []
     let runs = try Data.fetchCursor(
       db, sql: "SELECT postings FROM term_runs WHERE first >= ? AND first < ? ORDER BY first", arguments: bounds)
-    while let run = try runs.next() { LogPostings.decode([UInt8](run), into: &all) }
-    all = try storeSets(of: LogPostings.sorted(all + last), in: block, db)
-    let add = try db.cachedStatement(sql: "INSERT INTO term_parts (place, postings) VALUES (?, ?)")
-    var start = 0
-    while start < all.count {
-      let part = all[start] >> 47
-      let end = all[start...].firstIndex { $0 >> 47 != part } ?? all.count
-      try add.execute(arguments: [block * LogPostings.parts + Int64(part), Data(LogPostings.encode(all[start..<end]))])
-      start = end
-    }
+    while let run = try runs.next() { LogPostings.decode([UInt8](run), into: &postings) }
+    var block = LogBlocks.Block(number)
+    block.add(postings + last)
+    for (part, postings) in block.parts.enumerated() { try LogBlocks.store(postings, part, of: number, db) }
     try db.execute(sql: "DELETE FROM term_runs WHERE first >= ? AND first < ?", arguments: bounds)
-  }
-  /// Stores the rows of frequent terms as sets, and returns the ordered postings of the others.
-  private static func storeSets(of postings: [UInt64], in block: Int64, _ db: Database) throws -> [UInt64] {
-    let add = try db.cachedStatement(sql: "INSERT INTO term_sets (place, rows) VALUES (?, ?)")
-    var others: [UInt64] = []
-    others.reserveCapacity(postings.count)
-    var start = 0
-    while start < postings.count {
-      let term = postings[start] >> 24
-      let end = postings[start...].firstIndex { $0 >> 24 != term } ?? postings.count
-      if end - start < LogPostings.frequent {
-        others += postings[start..<end]
-      } else {
-        var rows = BlockRows()
-        for posting in postings[start..<end] { rows.insert(posting) }
-        try add.execute(arguments: [LogPostings.place(of: UInt32(term), in: block), Data(rows.octets)])
-      }
-      start = end
-    }
-    return others
   }
 }

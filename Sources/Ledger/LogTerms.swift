@@ -25,9 +25,10 @@ enum LogTerms {
   /// FNV-1a, its halves folded together.
   static func term(_ field: Field, _ value: String) -> UInt32 {
     var hash = Hash(field)
+    let octets = value.utf8.span
     switch field {
-    case .sender, .recipient: for byte in value.utf8 { hash.add(ASCII.lower(byte)) }
-    case .clientMessageID, .word, .provider, .kind, .error, .relatedID: for byte in value.utf8 { hash.add(byte) }
+    case .sender, .recipient: for index in octets.indices { hash.add(ASCII.lower(octets[index])) }
+    case .clientMessageID, .word, .provider, .kind, .error, .relatedID: for index in octets.indices { hash.add(octets[index]) }
     }
     return hash.term
   }

@@ -14,10 +14,13 @@ struct LogTail: Sendable {
   /// SQLite's count of what other connections committed: when it moved, the rest has to be read anew.
   var dataVersion: Int64
 
-  /// The end of the log as it is now, from memory when nobody else has written.
-  static func current(_ db: Database, known: LogTail?, path: String) throws -> LogTail {
-    let version = try Int64.fetchOne(try db.cachedStatement(sql: "PRAGMA data_version")) ?? 0
-    if let known, known.dataVersion == version { return known }
+  init(next: Int64, chain: [UInt8], dataVersion: Int64) { (self.next, self.chain, self.dataVersion) = (next, chain, dataVersion) }
+
+  /// SQLite's count of what other connections committed, as it is now.
+  static func version(_ db: Database) throws -> Int64 { try Int64.fetchOne(try db.cachedStatement(sql: "PRAGMA data_version")) ?? 0 }
+
+  /// The end of the log as the file has it.
+  init(_ db: Database, version: Int64, path: String) throws {
     let last = try Row.fetchOne(
       db,
       sql: """
@@ -26,20 +29,62 @@ struct LogTail: Sendable {
           UNION ALL SELECT last, chain FROM (SELECT last, chain FROM purges ORDER BY first DESC LIMIT 1))
         ORDER BY number DESC LIMIT 1
         """)
-    guard let last else { return LogTail(next: 1, chain: EventChain.beginning, dataVersion: version) }
+    guard let last else {
+      self.init(next: 1, chain: EventChain.beginning, dataVersion: version)
+      return
+    }
     var row = StoredRow(last, of: "events", path: path)
     let (number, chain) = (try row.next(Int64.self), [UInt8](try row.next(Data.self)))
     guard number >= 0, number < .max, chain.count == EventChain.beginning.count else {
       throw LedgerError.damaged(path: path, detail: "the last row of the log has no number or chain value to go on from")
     }
-    return LogTail(next: number + 1, chain: chain, dataVersion: version)
+    self.init(next: number + 1, chain: chain, dataVersion: version)
   }
+}
+
+/// What is kept in memory of the log between commits.
+struct LogState: Sendable {
+  var tail: LogTail
+  var blocks: LogBlocks
+
+  /// As the file has it.
+  init(_ db: Database, version: Int64, path: String) throws {
+    tail = try LogTail(db, version: version, path: path)
+    blocks = try LogBlocks(db, next: tail.next, path: path)
+  }
+
+  /// As it is now: from memory when nobody else has written.
+  static func current(_ known: inout LogState?, _ db: Database, path: String) throws -> LogState {
+    let version = try LogTail.version(db)
+    if let known, known.tail.dataVersion == version { return known }
+    let read = try LogState(db, version: version, path: path)
+    known = read
+    return read
+  }
+
+  /// Takes over what was committed.
+  mutating func apply(_ progress: LogProgress) {
+    tail = progress.tail
+    blocks.apply(progress.step, runs: progress.runs, next: tail.next)
+    if let first = progress.firstBlock { blocks.forget(before: first) }
+  }
+}
+
+/// What a commit changes of `LogState` when it is durable.
+struct LogProgress: Sendable {
+  var tail: LogTail
+  var runs: [(first: Int64, postings: [UInt64])]
+  var step: LogBlocks.Step
+  /// The first block that has rows still, when some were purged.
+  var firstBlock: Int64?
 }
 
 /// Adds rows to the log within one commit: gives them their numbers and chains each to the one before.
 struct LogWriter {
   private(set) var tail: LogTail
-  private var index = LogIndex()
+  /// What the log is found by, as far as it was stored: by the first row of each run.
+  var runs: [(first: Int64, postings: [UInt64])] { index.runs }
+  private var index = LogIndex(closesBlocks: false)
   /// The rows of a message share their recipients, which are put into form once.
   private var last: (recipients: [Recipient], column: RecipientsColumn)
 
@@ -73,12 +118,11 @@ struct LogWriter {
     if event.recipients != last.recipients { last = (event.recipients, LogWriter.column(event.recipients)) }
     let chain = EventChain.next(
       tail.chain, leaf: EventChain.leaf(CanonicalEvent.octets(row, recipientsJSON: last.column.canonical)))
-    statement.setUncheckedArguments([
+    try statement.execute(arguments: [
       number, event.instant.unixSeconds, event.instant.utcOffsetSeconds, LedgerColumns.day(event.instant), event.kind.rawValue,
       text(event.pecID), text(event.sender), text(event.provider), text(event.recipient), text(event.error), event.bytes, Data(chain),
       text(event.clientMessageID), text(event.subject), LedgerColumns.json(event.relatedIDs), text(event.detail), last.column.text,
     ])
-    try statement.execute()
     (tail.next, tail.chain) = (number + 1, chain)
     if index.add(row, number: number) { try index.store(db) }
   }

@@ -31,6 +31,7 @@ import Testing
         """, at: folder.ledger)
     let ledger = try Ledger(path: folder.ledger)
     for size in [5, 40, 3] { try ledger.commit((0..<size).map { _ in .event(event("new", .delivery, sender: "u7@x")) }) }
+    try ledger.close()
     #expect(try faults(folder) == [])
     return folder
   }

@@ -264,6 +264,8 @@ import Testing
       let summary = try ledger.queueSummary()
       #expect(summary.recipients == model.values.reduce(0) { $0 + $1.recipients.count }, "seed \(seed) step \(step)")
       #expect(summary.awaiting == model.values.reduce(0) { $0 + $1.awaiting.count }, "seed \(seed) step \(step)")
+      // The connection that commits does not check by itself.
+      #expect(try ledger.access.all("PRAGMA foreign_key_check") { row, _ in "\(row)" } == [], "seed \(seed) step \(step)")
     }
   }
 }
