@@ -38,6 +38,8 @@ TABLE: dict[int, tuple[Part, ...]] = {
     6: (_at_least(3, "incoming side against Postfix as a plain relay"),),
     7: (_at_least(935, "whole conversations between two providers a second"),),
     8: (_at_least(0.97, "CMS signatures a second against RSA alone, one core"),),
+    # By `packaging`, where the multi-buffer back end can run.
+    9: (_at_least(1.7, "RSA-3072, multi-buffer against OpenSSL"), _at_least(2.7, "RSA-4096, multi-buffer against OpenSSL")),
     10: (
         _at_most(40, "memory of an idle TLS session", "KB"),
         _at_most(1, "memory of a 30 MB message in flight", "MB"),
@@ -48,6 +50,12 @@ TABLE: dict[int, tuple[Part, ...]] = {
         _at_most(1, "250 after the final dot, p99 at half load, against four fdatasyncs and a signature batch"),
         _at_most(0.1, "the same against Postfix and clamav-milter at half load"),
     ),
+    13: (
+        _at_least(0.95, "throughput with a long queue (1 million; --quick 20,000) against an empty one"),
+        _at_least(0.95, "throughput with a long log (10 million rows; --quick 100,000) against an empty one"),
+    ),
+    14: (_at_most(5, "start after a crash with a long queue (1 million; --quick 20,000), until it greets and delivers", "s"),),
+    15: (_at_most(1, "octets copied in user space for an octet of a body, the whole way"),),
 }
 
 

@@ -15,6 +15,8 @@ from .stage import Stage
 
 #: Octets of a message's content, about: what is digested belongs to the packaging.
 _SIZES = (1_000, 5_000)
+#: Which part of goal 9 a size of key is.
+_GOAL_PARTS = {3072: 0, 4096: 1}
 
 
 def program() -> Path:
@@ -51,4 +53,29 @@ def packaging(stage: Stage) -> None:
         # What is digested is the message's, not the packaging's: the goal is held against a small content.
         if size == _SIZES[0]:
             stage.goals.found(8, share)
+    _backends(stage, core)
     print(flush=True)
+
+
+def _backends(stage: Stage, core: int) -> None:
+    """Goal 9: multi-buffer RSA against OpenSSL by size of key, in turn on one core; nothing where it is not built in."""
+    rounds, milliseconds = (3, 100) if stage.quick else (21, 200)
+    done = run([find("taskset"), "-c", core, program(), "backends", rounds, milliseconds], seconds=300)
+    if done.returncode == os.EX_USAGE:
+        return print("  multi-buffer RSA: this signing-benchmark knows nothing of it")
+    if done.returncode:
+        raise Failed(f"signing-benchmark backends ended with {done.returncode}: {done.stderr.decode(errors='replace')[-300:]}")
+    for found in map(json.loads, done.stdout.splitlines()):
+        bits, alone = found["bits"], statistics.median(found["openSSLPerSecond"])
+        if "multiBufferPerSecond" not in found:
+            print(f"  RSA-{bits}: {alone:.0f} a second by OpenSSL; multi-buffer RSA is {found['multiBuffer']}")
+            continue
+        pairs = sorted(lanes / one for lanes, one in zip(found["multiBufferPerSecond"], found["openSSLPerSecond"]))
+        share = statistics.median(pairs)
+        print(
+            f"  RSA-{bits}: {statistics.median(found['multiBufferPerSecond']):.0f} a second by {found['multiBuffer']}, {alone:.0f} by "
+            f"OpenSSL: {share:.2f} ({pairs[0]:.2f}-{pairs[-1]:.2f})"
+        )
+        stage.rows.append({"scenario": "packaging", "subject": "multi-buffer RSA", "share": round(share, 4), "rounds": rounds, **found})
+        if bits in _GOAL_PARTS:
+            stage.goals.found(9, share, _GOAL_PARTS[bits])

@@ -8,12 +8,15 @@ _WIDTH, _HEIGHT = 860, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 250, 34, 48
 _COLOURS = ["#0b6e4f", "#c1440e", "#2f4b9c", "#8a5a00", "#7a2a7a", "#3b7d9b", "#a51d3f", "#5b6b1f", "#444444", "#b07aa1"]
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; background: #ffffff }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 74rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; background: #ffffff }
 svg { width: 100%; height: auto; margin: 0.5rem 0 2rem }
 svg text { font: 13px system-ui, sans-serif; fill: #333333 }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.9rem }
-th, td { text-align: right; padding: 0.15rem 0.6rem; border-bottom: 1px solid #dddddd }
-th:first-child, td:first-child, .words { text-align: left }
+svg text.title { font-weight: bold }
+svg { max-width: 62rem }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.85rem }
+th, td { text-align: right; padding: 0.15rem 0.5rem; border-bottom: 1px solid #dddddd }
+th:first-child, td:first-child, td.words { text-align: left }
+td.figure { white-space: nowrap }
 div { overflow-x: auto }
 """
 
@@ -61,7 +64,7 @@ class Chart:
 
         title = html.escape(f"{self._title}, {self._unit}")
         out = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}"><title>{title}</title>']
-        out.append(f'<text x="{_LEFT}" y="20" font-weight="bold">{title}</text>')
+        out.append(f'<text x="{_LEFT}" y="20" class="title">{title}</text>')
         for y in rows:
             out.append(f'<line x1="{_LEFT}" x2="{_LEFT + wide}" y1="{down(y):.1f}" y2="{down(y):.1f}" stroke="#dddddd"/>')
             out.append(f'<text x="{_LEFT - 8}" y="{down(y) + 4:.1f}" text-anchor="end">{_short(round(y, 9))}</text>')
@@ -80,6 +83,11 @@ class Chart:
             out.append(f'<line x1="{at}" x2="{at + 22}" y1="{key - 4}" y2="{key - 4}" stroke="{colour}" stroke-width="3"{dashes}/>')
             out.append(f'<text x="{at + 28}" y="{key}">{html.escape(name)}</text>')
         return "\n".join(out) + "\n</svg>\n"
+
+
+def _kind(name: str) -> str:
+    """The subject that a bar's name begins with."""
+    return name.partition(",")[0].partition(" (")[0]
 
 
 class Bars:
@@ -103,12 +111,14 @@ class Bars:
 
         title = html.escape(f"{self._title}, {self._unit}")
         out = [f'<svg viewBox="0 0 {_WIDTH} {bottom + 34}" role="img" aria-label="{title}"><title>{title}</title>']
-        out.append(f'<text x="0" y="20" font-weight="bold">{title}</text>')
+        out.append(f'<text x="0" y="20" class="title">{title}</text>')
         for x in steps:
             out.append(f'<line x1="{across(x):.1f}" x2="{across(x):.1f}" y1="{_TOP}" y2="{bottom}" stroke="#eeeeee"/>')
             out.append(f'<text x="{across(x):.1f}" y="{bottom + 18}" text-anchor="middle">{_short(round(x, 9))}</text>')
+        # The same subject has the same colour, whatever it is measured with.
+        kinds = list(dict.fromkeys(_kind(name) for name, _, _ in self._bars))
         for number, (name, value, reach) in enumerate(self._bars):
-            top, colour = _TOP + step * number, _COLOURS[number % len(_COLOURS)]
+            top, colour = _TOP + step * number, _COLOURS[kinds.index(_kind(name)) % len(_COLOURS)]
             out.append(f'<text x="{left - 8}" y="{top + 17}" text-anchor="end">{html.escape(name)}</text>')
             out.append(f'<rect x="{left}" y="{top + 4}" width="{max(1, across(value) - left):.1f}" height="18" fill="{colour}"/>')
             end = across(value)
@@ -123,7 +133,7 @@ class Bars:
 
 def _cell(kind: str, text: str) -> str:
     """Words begin at the left, figures end at the right."""
-    words = ' class="words"' if text[:1].isalpha() or len(text) > 20 else ""
+    words = ' class="words"' if text[:1].isalpha() or len(text) > 20 else ' class="figure"'
     return f"<{kind}{words}>{html.escape(text)}</{kind}>"
 
 

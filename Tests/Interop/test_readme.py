@@ -22,6 +22,8 @@ ELSEWHERE = {
     "./Benchmarks/run log": ".ci/run",
     "./Benchmarks/run scan": ".ci/run",  # the quick form of it
     "./Benchmarks/run instructions": ".ci/run",
+    "./Benchmarks/run copies": ".ci/run",
+    "./Benchmarks/run queued logged start": ".ci/run",
     "./Appliance/run lab --dir /tmp/lab --base-port 25000": None,  # the laboratory of this test
     "swift build -c release --product ceralacca --static-swift-stdlib": "Appliance/common",
     "swift build -c release --product ceralacca-scanner --static-swift-stdlib": "Appliance/common",
