@@ -42,6 +42,7 @@ struct LimitKey: Sendable {
     LimitKey("slowBodyGraceSeconds", .one, 1...3600, \.connection.slowBodyGraceSeconds),
     LimitKey("sessionSeconds", .one, 1...86_400, \.connection.sessionSeconds),
     LimitKey("recipientsPerTransaction", .one, 1...1000, \.delivery.recipientsPerTransaction),
+    LimitKey("activeEntries", .one, 10...1_000_000, \.delivery.activeEntries),
     LimitKey("connectionsPerDestination", .one, 1...1000, \.delivery.connectionsPerDestination),
     LimitKey("idleConnectionSeconds", .one, 1...600, \.delivery.idleConnectionSeconds),
     LimitKey("replyTimeoutSeconds", .one, 1...3600, \.delivery.replyTimeoutSeconds),

@@ -12,7 +12,7 @@ enum CommitterWork: Sendable {
   /// Append a piece of a body that is still arriving. It is held until it is released.
   case store([Chunk], ReturnAddress)
   /// Make a plan durable, with the body it may point at.
-  case commit(CommitPlan, BodyContent, ReturnAddress)
+  indirect case commit(CommitPlan, BodyContent, ReturnAddress)
   /// These octets are needed no longer by whoever held them.
   case release([StoredRange])
   /// Make rows durable that come from no message; told is why not, nil when they are.
@@ -32,10 +32,14 @@ final class Committer: Sendable {
   private let breakage = Breakage()
   private let threads: Mutex<[WorkerThread]>
 
-  init(spool: Spool, ledger: Ledger, counters: Counters, logger: Logger) {
+  /// - Parameter dispatch: hands what was put into the queue to the lanes that deliver it. Called as soon as it is durable, and before
+  ///   anything else that is committed later becomes so: an entry is never with its lane after it was settled.
+  init(
+    spool: Spool, ledger: Ledger, counters: Counters, logger: Logger, dispatch: @escaping @Sendable ([PendingDelivery]) -> Void = { _ in }
+  ) {
     threads = Mutex([])
     let spooler = SpoolDesk(spool: spool, logger: logger)
-    let committer = LedgerDesk(spool: spool, ledger: ledger, counters: counters, logger: logger)
+    let committer = LedgerDesk(spool: spool, ledger: ledger, counters: counters, logger: logger, dispatch: dispatch)
     let first = WorkerThread(name: "spooler") { [arriving, written, breakage] in
       while let batch = arriving.take(atMost: 512) {
         let plans = spooler.perform(batch, breakage)
@@ -56,7 +60,7 @@ final class Committer: Sendable {
   func perform(_ work: CommitterWork) {
     switch work {
     case .commit(let plan, _, let address) where plan.messages.isEmpty && !plan.needsOriginal:
-      let rows = PreparedPlan(changes: plan.changes) { address.send($0.map { .failed($0) } ?? .committed([])) }
+      let rows = PreparedPlan(changes: plan.changes) { address.send($0.map { .failed($0) } ?? .committed) }
       if !written.send([rows]) { rows.then(Committer.stopping) }
     case .record(let changes, let then):
       if !written.send([PreparedPlan(changes: changes, then: then)]) { then(Committer.stopping) }
@@ -107,6 +111,7 @@ private struct LedgerDesk: Sendable {
   let ledger: Ledger
   let counters: Counters
   let logger: Logger
+  let dispatch: @Sendable ([PendingDelivery]) -> Void
 
   /// One transaction for all of them, and the wake-up.
   func perform(_ plans: [PreparedPlan], _ breakage: Breakage) {
@@ -141,6 +146,7 @@ private struct LedgerDesk: Sendable {
     }
     counters.commits.add(1, ordering: .relaxed)
     counters.committedPlans.add(plans.count, ordering: .relaxed)
+    dispatch(plans.flatMap(\.deliveries))
     for plan in plans { plan.then(nil) }
     return nil
   }
@@ -214,10 +220,7 @@ private struct SpoolDesk: Sendable {
         changes.append(.enqueue(entry))
       }
     }
-    let made = deliveries
-    return PreparedPlan(changes: changes, deliveries: made) { failure in
-      address.send(failure.map { .failed($0) } ?? .committed(made))
-    }
+    return PreparedPlan(changes: changes, deliveries: deliveries) { failure in address.send(failure.map { .failed($0) } ?? .committed) }
   }
 
   private func store(_ body: BodyContent) throws(SpoolError) -> [StoredRange] {

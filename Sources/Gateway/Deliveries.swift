@@ -3,10 +3,11 @@ import Octets
 import PEC
 import Reception
 
-/// The queue of one lane: entries that wait, are due, or are under way; one attempt for each entry at a time.
+/// What one lane has of the queue: entries that are due soon or under way; one attempt for each entry at a time.
 ///
 /// Entries were made durable before they come here; what happens to them becomes durable by their `DeliveryJourney` before anybody
-/// forgets them. A crash at any moment leaves the entry in the ledger, and the next start tries it again.
+/// forgets them. A crash at any moment leaves the entry in the ledger, and the next start tries it again. What is not due for long is
+/// left to the ledger too, and the pager brings it when it is (`QueuePager`).
 final class Deliveries {
   private unowned let lane: Lane
   private var waiting: [String: PendingDelivery] = [:]
@@ -19,6 +20,12 @@ final class Deliveries {
   /// Reports that came while their entry was under way.
   private var early: [String: [Report]] = [:]
   private var relays: [String: RelayPool] = [:]
+  /// Entries of up to this time (Unix seconds) are kept: the pager has been there.
+  private var bound = Int64.min
+  /// Entries that left while a page is being read; nil when none is.
+  private var left: Set<String>?
+  /// Entries that this lane has at the most, unless they are under way.
+  private let capacity: Int
   private var draining = false
   private var stopped = false
 
@@ -31,7 +38,10 @@ final class Deliveries {
   /// What a report's teller hears when an entry was there and could not be settled.
   static let unsettled = ":unsettled"
 
-  init(lane: Lane) { self.lane = lane }
+  init(lane: Lane) {
+    self.lane = lane
+    capacity = max(1, lane.shared.limits.delivery.activeEntries / max(1, lane.shared.laneCount))
+  }
 
   /// Entries of this lane, waiting and under way.
   var count: Int { waiting.count + underway.count }
@@ -46,11 +56,44 @@ final class Deliveries {
   func dispatch(_ pending: [PendingDelivery]) {
     if draining { return }
     let now = lane.shared.now().unixSeconds
-    for var delivery in pending {
-      // Reports that waited for us while we were down come before the last word.
-      if delivery.recovered, delivery.entry.recipients.isEmpty { delivery.entry.dueAt = max(delivery.entry.dueAt, now + 3600) }
-      if delivery.entry.dueAt <= now { attempt(delivery) } else { wait(delivery) }
+    // What a page has brought already is not taken twice.
+    for delivery in pending where waiting[delivery.entry.id] == nil && underway[delivery.entry.id] == nil {
+      if delivery.entry.dueAt > now || count >= capacity { wait(delivery) } else { attempt(delivery) }
     }
+  }
+
+  /// A page of the queue is about to be read, up to a time (Unix seconds; nil: one entry). For how many entries there is room.
+  func expectPage(upTo time: Int64?) -> Int {
+    if let time { bound = max(bound, time) }
+    left = []
+    return draining || stopped ? 0 : max(0, capacity - count)
+  }
+
+  /// Takes of a page what is not here and has not left since the page was announced: what it says of the rest is out of date.
+  func take(_ share: QueueShare) {
+    let gone = left ?? []
+    left = nil
+    if draining || stopped { return }
+    let now = lane.shared.now().unixSeconds
+    for var delivery in share.entries {
+      let id = delivery.entry.id
+      guard underway[id] == nil, !gone.contains(id) else { continue }
+      if waiting[id] != nil {
+        if share.isHurried { hurry(id) }
+        continue
+      }
+      // Reports that waited for us while we were down come before the last word.
+      if delivery.entry.recipients.isEmpty { delivery.entry.dueAt = max(delivery.entry.dueAt, lane.shared.startedAt + 3600) }
+      if share.isHurried { delivery.entry.dueAt = min(delivery.entry.dueAt, now) }
+      if share.isAsked {
+        keep(delivery)
+      } else if delivery.entry.dueAt <= now {
+        attempt(delivery)
+      } else {
+        wait(delivery)
+      }
+    }
+    if share.isHurried { tick() }
   }
 
   /// Once a second: tries what is due.
@@ -71,10 +114,29 @@ final class Deliveries {
     relays = [:]
   }
 
+  /// Keeps an entry until it is due, or leaves it to the ledger, which knows all about it.
   private func wait(_ delivery: PendingDelivery) {
+    let entry = delivery.entry
+    guard entry.dueAt == delivery.storedDueAt, unrecorded[entry.id] == nil else { return keep(delivery) }
+    if entry.dueAt <= bound {
+      // While others wait for room, who was tried stands in line again.
+      if count < capacity, !lane.shared.queueHasMore.load(ordering: .relaxed) { return keep(delivery) }
+      lane.shared.missed(dueAt: entry.dueAt)
+    }
+    forget(entry)
+  }
+
+  private func keep(_ delivery: PendingDelivery) {
     waiting[delivery.entry.id] = delivery
     if let token = delivery.entry.proofToken { tokens[token] = delivery.entry.id }
     due.insert(delivery.entry.id, at: delivery.entry.dueAt)
+  }
+
+  /// An entry is no longer of this lane's business: it is settled, or the ledger has it for later.
+  private func forget(_ entry: QueueEntry) {
+    if let token = entry.proofToken { tokens[token] = nil }
+    left?.insert(entry.id)
+    if count <= capacity / 2 { lane.shared.roomInQueue() }
   }
 
   private func attempt(_ delivery: PendingDelivery) {
@@ -234,14 +296,15 @@ final class Deliveries {
     reply?.add([isDurable ? entry.id : Deliveries.unsettled])
     if entry.recipients.isEmpty, entry.awaiting.isEmpty {
       lane.shared.counters.delivered.add(1, ordering: .relaxed)
-      if let token = entry.proofToken { tokens[token] = nil }
+      forget(entry)
       for report in early.removeValue(forKey: entry.id) ?? [] { report.reply.add([entry.id]) }
       lane.shared.committer.perform(.release(before.content))
       return
     }
     // The entry as it was: signing or the commit failed, nothing of this attempt is durable.
     if !isDurable, !isReport, fates.contains(where: \.isFinal) { unrecorded[entry.id] = fates }
-    let next = PendingDelivery(entry: entry, matter: delivery.matter, recovered: true)
+    var next = PendingDelivery(entry: entry, matter: delivery.matter, recovered: true)
+    if !isDurable { next.storedDueAt = delivery.storedDueAt }
     if isDurable, let report = nextEarly(entry.id) {
       underway[entry.id] = next
       return attempted(entry.id, report.fates, isReport: true, report.reply)
@@ -277,7 +340,10 @@ final class Deliveries {
         return nil
       }
     }
-    if fates.isEmpty { return reply.add([id]) }
+    if fates.isEmpty {
+      if let delivery = waiting.removeValue(forKey: id) { wait(delivery) }
+      return reply.add([id])
+    }
     unrecorded[id] = nil
     if waiting.removeValue(forKey: id) != nil {
       underway[id] = delivery
@@ -301,9 +367,9 @@ final class Deliveries {
     var met: [String] = []
     switch operation {
     case .retry(let id):
-      for key in waiting.keys.sorted() where (id == nil || key == id) && waiting[key]?.entry.recipients.isEmpty == false {
-        waiting[key]?.entry.dueAt = 0
-        due.insert(key, at: 0)
+      let keys = id.map { waiting[$0] == nil ? [] : [$0] } ?? waiting.keys.sorted()
+      for key in keys where waiting[key]?.entry.recipients.isEmpty == false {
+        hurry(key)
         met.append(key)
       }
       tick()
@@ -322,6 +388,11 @@ final class Deliveries {
       }
     }
     reply.add(met)
+  }
+
+  private func hurry(_ id: String) {
+    waiting[id]?.entry.dueAt = 0
+    due.insert(id, at: 0)
   }
 }
 

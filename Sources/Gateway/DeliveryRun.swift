@@ -68,9 +68,8 @@ final class DeliveryRun {
 
   private func committed(_ completion: Completion) {
     switch completion {
-    case .committed(let deliveries):
+    case .committed:
       perform(journey.handle(.committed))
-      lane.deliveries.dispatch(deliveries)
     case .failed(let reason): perform(journey.handle(.commitFailed(reason)))
     default: preconditionFailure("a commit's answer of another kind")
     }

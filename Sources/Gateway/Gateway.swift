@@ -24,7 +24,8 @@ public struct StartError: Error, CustomStringConvertible {
 
 /// A running gateway: lanes, signers, committer, mailboxes, and the control socket.
 ///
-/// Made whole by `start`, which returns when every port listens and every message that an earlier run left is on its way again.
+/// Made whole by `start`, which returns when every port listens; the messages that an earlier run left are brought to the lanes from then
+/// on, in the order in which they are due.
 public final class Gateway: Sendable {
   private let shared: SharedState
   private let configuration: GatewayConfiguration
@@ -34,6 +35,8 @@ public final class Gateway: Sendable {
   private let upkeep: Upkeep
   private let timekeeper: Timekeeper
   private let logKeeper: LogKeeper
+  private let pager: QueuePager
+  private let stocktaking: Stocktaking
   /// Listening addresses, in the order of the configuration, with the ports the system gave.
   public let addresses: [String]
 
@@ -45,6 +48,8 @@ public final class Gateway: Sendable {
     upkeep = Upkeep(configuration, shared.index, shared.trust, logger: shared.logger) { shared.note(.indexUpdated, $0) }
     timekeeper = Timekeeper(shared, parts.ledger, inboxes: inboxes)
     logKeeper = LogKeeper(shared, parts, inboxes: inboxes)
+    pager = QueuePager(shared, parts.ledger, inboxes: inboxes)
+    stocktaking = parts.stocktaking
     self.shared = shared
     self.inboxes = inboxes
     self.threads = Mutex(threads)
@@ -73,7 +78,6 @@ public final class Gateway: Sendable {
       logger.warning("only \(descriptors) descriptors may be open: fewer connections than limits.connections fit (raise LimitNOFILE)")
     }
     let parts = try GatewayParts(configuration, writesLog: writesLog, logger: logger)
-    let pending = try parts.recover()
     // Who connects before the signatures are loaded would only hear 451. When they cannot be loaded deliveries begin all the same.
     if let reason = parts.scanner?.waitUntilReady(seconds: 120) {
       logger.critical("nothing is taken until the virus scanner works: \(reason)")
@@ -117,22 +121,13 @@ public final class Gateway: Sendable {
     } else {
       logger.info("clock: \(shared.clock.words)")
     }
+    shared.setLanes(inboxes)
     let running = Gateway(
       shared: shared, parts: parts, inboxes: inboxes, threads: threads, drained: drained,
       addresses: zip(plans, ports).map { "\($0.address):\($1)" })
-    shared.setLanes(inboxes)
+    shared.setPager(running.pager)
     box.set(running)
-    running.distribute(pending)
     return running
-  }
-
-  /// Spreads entries over the lanes; the entries of one transaction stay together.
-  private func distribute(_ pending: [PendingDelivery]) {
-    var shares = [[PendingDelivery]](repeating: [], count: inboxes.count)
-    for delivery in pending {
-      shares[Lane.number(for: delivery.entry.pecID, of: inboxes.count)].append(delivery)
-    }
-    for (inbox, share) in zip(inboxes, shares) where !share.isEmpty { inbox.send(.dispatch(share)) }
   }
 
   /// Waits until the virus scanner has loaded its signatures or could not; nil when messages are scanned, or not to be, else why not.
@@ -142,6 +137,8 @@ public final class Gateway: Sendable {
   public func stop(drainingForSeconds seconds: Int) {
     // What they hand to the lanes is to be finished like the rest.
     timekeeper.finish()
+    pager.finish()
+    stocktaking.finish()
     for inbox in inboxes { inbox.send(.drain) }
     drained.wait(forSeconds: seconds)
     for inbox in inboxes { inbox.send(.stop) }
@@ -242,12 +239,20 @@ public final class Gateway: Sendable {
   }
 
   private func operate(_ operation: QueueOperation, named entry: String?, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
-    let reply = ControlReply(lanes: inboxes.count) { met in
-      answer(
-        ControlAnswer(
-          ok: !met.isEmpty || entry == nil,
-          message: met.isEmpty ? "no entry \(entry ?? "") is waiting (it may be under way, or done)" : "\(met.count) entries",
-          entries: met))
+    let reply = ControlReply(lanes: inboxes.count) { [pager] met in
+      // What is not due for long no lane has.
+      guard let entry else {
+        return pager.hurry { further in
+          answer(ControlAnswer(ok: true, message: "\(met.count + further) entries", entries: met))
+        }
+      }
+      let tell: @Sendable ([String]) -> Void = { met in
+        answer(
+          ControlAnswer(
+            ok: !met.isEmpty,
+            message: met.isEmpty ? "no entry \(entry) is waiting (it may be under way, or done)" : "\(met.count) entries", entries: met))
+      }
+      if met.isEmpty { pager.operate(operation, entry, then: tell) } else { tell(met) }
     }
     for inbox in inboxes { inbox.send(.operate(operation, reply)) }
   }

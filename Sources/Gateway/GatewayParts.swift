@@ -26,6 +26,7 @@ final class GatewayParts {
   let serverTLS: TLSContext?
   let ledger: Ledger
   let spool: Spool
+  let stocktaking: Stocktaking
   let scanner: VirusScanner?
   let points: ProviderPoints
   let nextHops: [String: NextHop]
@@ -40,6 +41,7 @@ final class GatewayParts {
       keyPath: configuration.signer.key, certificatePath: configuration.signer.certificate, serviceAddress: provider.serviceAddress,
       now: Clock.now().unixSeconds)
     for warning in credentials.warnings { logger.warning("signer: \(warning)") }
+    logger.info("signer: \(credentials.backend)")
     accounts = try Accounts(path: configuration.usersFile)
     for problem in accounts.problems { logger.warning("users: \(problem)") }
     try FileManager.default.createDirectory(
@@ -54,8 +56,11 @@ final class GatewayParts {
     ledger = try Ledger(path: Gateway.ledgerPath(configuration.dataDirectory), checkpointsAside: true, writesLog: writesLog)
     spool = try Spool(
       directory: Gateway.spoolPath(configuration.dataDirectory), segmentBytes: configuration.limits.storage.segmentBytes,
-      liveRanges: try ledger.liveRanges())
-    for problem in spool.problems { logger.critical("spool: \(problem)") }
+      afterSegment: try ledger.highestSegment())
+    // Before anything is committed: what is counted must be what the spool was opened with.
+    stocktaking = Stocktaking(spool: spool, ledger: ledger, snapshot: try ledger.queueSnapshot(), logger: logger)
+    let waiting = try ledger.queueLength()
+    if waiting > 0 { logger.notice("\(waiting) messages of an earlier run are in the queue") }
     scanner = GatewayParts.scanner(configuration, logger)
   }
 
@@ -118,29 +123,6 @@ final class GatewayParts {
   /// Name of a route: its first domain, or "default".
   private static func name(of route: RouteSettings) -> String {
     route.domains.contains("*") ? "default" : route.domains.first ?? "default"
-  }
-
-  /// What an earlier run left to be delivered.
-  func recover() throws -> [PendingDelivery] {
-    var matters: [String: Matter] = [:]
-    var pending: [PendingDelivery] = []
-    for entry in try ledger.allEntries() {
-      // The reception of our own envelope bears the PEC id itself.
-      let key = entry.reception.map { "reception \($0)" } ?? entry.pecID
-      guard let known = try matters[key] ?? matter(of: entry) else {
-        logger.critical("a queue entry without its transaction is left alone", metadata: ["entry": "\(entry.id)"])
-        continue
-      }
-      matters[key] = known
-      pending.append(PendingDelivery(entry: entry, matter: known, recovered: true))
-    }
-    if !pending.isEmpty { logger.notice("\(pending.count) messages of an earlier run are on their way again") }
-    return pending
-  }
-
-  private func matter(of entry: QueueEntry) throws -> Matter? {
-    if let id = entry.reception { return try ledger.reception(id: id).map { Matter($0) } }
-    return try ledger.transaction(pecID: entry.pecID).map { Matter($0, nil) }
   }
 
   private static func nextHops(_ configuration: GatewayConfiguration) throws -> [String: NextHop] {

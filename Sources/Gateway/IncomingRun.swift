@@ -154,9 +154,8 @@ final class IncomingRun {
 
   private func committed(_ completion: Completion) {
     switch completion {
-    case .committed(let deliveries):
+    case .committed:
       perform(journey.handle(.committed))
-      lane.deliveries.dispatch(deliveries)
     case .failed(let reason):
       lane.shared.logger.error("an incoming message was answered 451, it could not be stored: \(reason)")
       perform(journey.handle(.commitFailed(reason)))

@@ -45,6 +45,7 @@ final class Lane {
     ticker = loop.timer(after: 1000, repeat: 1000) { [unowned self] in
       self.lookAtDisk()
       self.deliveries.tick()
+      if self.number == 0 { self.shared.lookAtQueue() }
       self.shared.committer.tick()
     }
   }
@@ -121,6 +122,8 @@ final class Lane {
     switch message {
     case .completed(let token, let completion): waiting.removeValue(forKey: token)?(completion)
     case .dispatch(let pending): deliveries.dispatch(pending)
+    case .pageComes(let bound, let tell): tell(deliveries.expectPage(upTo: bound))
+    case .page(let share): deliveries.take(share)
     case .operate(let operation, let reply): deliveries.operate(operation, reply)
     case .report(let report, let reply): deliveries.note(report, reply)
     case .deadline(let due, let then): DeadlineRun(lane: self, due: due, then: then).start()
@@ -135,6 +138,13 @@ final class Lane {
   /// The lane of a transaction: what belongs to one is decided on one.
   static func number(for pecID: String, of lanes: Int) -> Int {
     Int(pecID.utf8.reduce(UInt64(5381)) { $0 &* 33 &+ UInt64($1) } % UInt64(lanes))
+  }
+
+  /// Entries by the lane that delivers them.
+  static func shares(_ deliveries: [PendingDelivery], of lanes: Int) -> [[PendingDelivery]] {
+    var shares = [[PendingDelivery]](repeating: [], count: lanes)
+    for delivery in deliveries { shares[number(for: delivery.entry.pecID, of: lanes)].append(delivery) }
+    return shares
   }
 
   private func drain() {

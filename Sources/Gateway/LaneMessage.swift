@@ -5,7 +5,8 @@ import PEC
 import Reception
 import ScanWire
 
-/// What comes back to a lane from the threads it handed work to.
+/// What comes back to a lane from the threads it handed work to. It changes hands several times for each piece of a body, so what is
+/// large stands elsewhere.
 enum Completion: Sendable {
   /// The password was right, or not.
   case authentication(Bool)
@@ -13,16 +14,16 @@ enum Completion: Sendable {
   case stored(StoredRange)
   /// A CMS signature in DER.
   case signature([UInt8])
-  /// A commit is durable; these wait for delivery.
-  case committed([PendingDelivery])
+  /// A commit is durable, and what it puts into the queue is on its way to the lanes.
+  case committed
   /// A mailbox took, or refused, a message.
   case mailbox([RecipientFate])
   /// What was found out about a message from outside.
-  case examined(Examination)
+  indirect case examined(Examination)
   /// The brief form of an original; nil where it is the original itself.
-  case brief(EnclosedOriginal?)
+  indirect case brief(EnclosedOriginal?)
   /// What the virus scanner says of a message.
-  case scanned(ScanOutcome)
+  indirect case scanned(ScanOutcome)
   /// A message is in quarantine, durably.
   case kept
   /// The work failed; the text says why.
@@ -33,16 +34,21 @@ enum Completion: Sendable {
 enum LaneMessage: Sendable {
   /// Work that this lane handed out is done.
   case completed(token: UInt64, Completion)
-  /// Deliver these: found in the ledger at start.
+  /// Deliver these, which were committed just now.
   case dispatch([PendingDelivery])
+  /// A page of the queue is about to be read, up to this time (Unix seconds); nil for a single entry. Told is for how many entries there
+  /// is room.
+  case pageComes(bound: Int64?, @Sendable (Int) -> Void)
+  /// This lane's share of the page.
+  case page(QueueShare)
   /// An operator's word about queue entries.
   case operate(QueueOperation, ControlReply)
   /// A delivery report came in, on whichever lane: the entry that it proves may be here.
-  case report(ReceivedDeliveryReport, ControlReply)
+  indirect case report(ReceivedDeliveryReport, ControlReply)
   /// A deadline has come; told is whether what followed is durable.
-  case deadline(DueDeadline, @Sendable (Bool) -> Void)
+  indirect case deadline(DueDeadline, @Sendable (Bool) -> Void)
   /// A message of our own to a holder, through the access point like anybody's.
-  case submit(OwnMessage, @Sendable (Verdict) -> Void)
+  indirect case submit(OwnMessage, @Sendable (Verdict) -> Void)
   /// Take no new connections; finish what is here.
   case drain
   /// End now.
@@ -55,6 +61,16 @@ struct PendingDelivery: Sendable {
   var matter: Matter
   /// True when an earlier attempt, perhaps of an earlier process, may have succeeded without being remembered.
   var recovered = false
+  /// Unix seconds of the next attempt, as the ledger has it.
+  var storedDueAt: Int64
+
+  /// An entry as the ledger has it now.
+  init(entry: QueueEntry, matter: Matter, recovered: Bool = false) {
+    self.entry = entry
+    self.matter = matter
+    self.recovered = recovered
+    storedDueAt = entry.dueAt
+  }
 }
 
 /// Where the answer to a piece of work goes: a lane, and a token that the lane knows.

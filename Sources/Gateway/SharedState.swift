@@ -71,7 +71,14 @@ final class SharedState: Sendable {
   let counters: Counters
   let logger: Logger
   private let signers: SignerPool
-  private let lanes = Mutex<[Mailbox<LaneMessage>]>([])
+  /// True while the ledger has entries that are due and that no lane has had room for.
+  let queueHasMore = Atomic<Bool>(false)
+  /// True from when a lane has said that it has room again until the pager has looked.
+  private let queueIsAsked = Atomic<Bool>(false)
+  /// Unix seconds.
+  let startedAt: Int64
+  private let lanes: LaneDirectory
+  private let pager = Mutex<QueuePager?>(nil)
   private let drainedLanes = Mutex<Set<Int>>([])
   private let onDrained: @Sendable () -> Void
 
@@ -89,7 +96,11 @@ final class SharedState: Sendable {
     nextHops = parts.nextHops
     let counters = Counters()
     self.counters = counters
-    committer = Committer(spool: parts.spool, ledger: parts.ledger, counters: counters, logger: parts.logger)
+    startedAt = Clock.now().unixSeconds
+    let lanes = LaneDirectory()
+    self.lanes = lanes
+    committer = Committer(
+      spool: parts.spool, ledger: parts.ledger, counters: counters, logger: parts.logger, dispatch: { lanes.dispatch($0) })
     spareSegments = SpareSegments(spool: parts.spool, logger: parts.logger)
     switch configuration.mailboxes {
     case .maildir(let root):
@@ -121,15 +132,45 @@ final class SharedState: Sendable {
   // MARK: Lanes
 
   /// The lanes, once they run.
-  func setLanes(_ inboxes: [Mailbox<LaneMessage>]) { lanes.withLock { $0 = inboxes } }
+  func setLanes(_ inboxes: [Mailbox<LaneMessage>]) { lanes.set(inboxes) }
 
-  /// Tells every lane of a delivery report; `then` is called once with the entries that it was about.
+  /// Who brings the lanes the queue, once they can be told what is committed.
+  func setPager(_ pager: QueuePager) {
+    self.pager.withLock { $0 = pager }
+    pager.start()
+  }
+
+  /// Tells every lane of a delivery report, and then the ledger, where the entry is that it is about when it is not due for long;
+  /// `then` is called once with the entries that it was about.
   func tell(_ report: ReceivedDeliveryReport, then: @escaping @Sendable ([String]) -> Void) {
-    let inboxes = lanes.withLock { $0 }
-    // Before the lanes know what waits, nobody can say that nothing does: the report comes again.
-    guard !inboxes.isEmpty else { return then([Deliveries.unsettled]) }
-    let reply = ControlReply(lanes: inboxes.count, then: then)
+    let inboxes = lanes.inboxes
+    // Before the lanes run nobody can say that nothing waits: the report comes again.
+    guard !inboxes.isEmpty, let pager = pager.withLock({ $0 }) else { return then([Deliveries.unsettled]) }
+    let reply = ControlReply(lanes: inboxes.count) { met in
+      if met.isEmpty { pager.report(report, then: then) } else { then(met) }
+    }
     for inbox in inboxes { inbox.send(.report(report, reply)) }
+  }
+
+  /// Has it looked whether the ledger has entries that are due and that no lane has.
+  func lookAtQueue() { pager.withLock { $0 }?.look() }
+
+  /// A lane has room again.
+  func roomInQueue() {
+    guard queueHasMore.load(ordering: .relaxed), !queueIsAsked.exchange(true, ordering: .relaxed) else { return }
+    lookAtQueue()
+  }
+
+  /// The pager looks at the lanes' room now, or has seen the end of what is due.
+  func queueIsLookedAt(hasMore: Bool? = nil) {
+    queueIsAsked.store(false, ordering: .relaxed)
+    if let hasMore { queueHasMore.store(hasMore, ordering: .relaxed) }
+  }
+
+  /// A lane had no room for an entry, which is due at this time (Unix seconds).
+  func missed(dueAt: Int64) {
+    queueHasMore.store(true, ordering: .relaxed)
+    pager.withLock { $0 }?.missed(dueAt: dueAt)
   }
 
   /// True when it is certain that the recipient has no mailbox here; another server's mailboxes only it knows.
@@ -193,6 +234,7 @@ final class SharedState: Sendable {
 
   /// Ends the threads that serve the lanes, once the lanes have ended.
   func finish() {
+    pager.withLock { $0 = nil }
     authenticator.finish()
     examiner.finish()
     scanner?.stop()
@@ -201,5 +243,22 @@ final class SharedState: Sendable {
     mailboxes?.finish()
     committer.finish()
     spareSegments.finish()
+  }
+}
+
+/// Where the lanes are told what the queue has for them.
+final class LaneDirectory: Sendable {
+  private let known = Mutex<[Mailbox<LaneMessage>]>([])
+
+  /// In the order of the lanes' numbers; none before they run.
+  var inboxes: [Mailbox<LaneMessage>] { known.withLock { $0 } }
+
+  func set(_ inboxes: [Mailbox<LaneMessage>]) { known.withLock { $0 = inboxes } }
+
+  /// Hands entries to the lanes that deliver them. The entries of one transaction stay together.
+  func dispatch(_ deliveries: [PendingDelivery]) {
+    if deliveries.isEmpty { return }
+    let inboxes = self.inboxes
+    for (inbox, share) in zip(inboxes, Lane.shares(deliveries, of: inboxes.count)) where !share.isEmpty { inbox.send(.dispatch(share)) }
   }
 }

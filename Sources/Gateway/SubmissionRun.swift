@@ -56,10 +56,9 @@ final class SubmissionRun {
 
   private func committed(_ completion: Completion) {
     switch completion {
-    case .committed(let deliveries):
+    case .committed:
       perform(journey.handle(.committed))
       if !logged.word.isEmpty { lane.shared.logger.info("\(logged.word)", metadata: logged.metadata) }
-      lane.deliveries.dispatch(deliveries)
     case .failed(let reason):
       lane.shared.logger.error("a message was answered 451, it could not be stored: \(reason)")
       perform(journey.handle(.commitFailed(reason)))

@@ -200,14 +200,13 @@ final class DeadlineRun {
 
   private func committed(_ completion: Completion, notices: Int) {
     switch completion {
-    case .committed(let deliveries):
+    case .committed:
       isDurable = true
       if notices > 0 {
         lane.shared.logger.info(
           "silence", metadata: ["id": "\(due.watch.pecID)", "stage": "\(due.watch.stage)", "notices": "\(notices)"])
       }
       perform(journey.handle(.committed))
-      lane.deliveries.dispatch(deliveries)
     case .failed(let reason):
       // A receipt may have come in between: then the next look sees it.
       lane.shared.logger.notice("a deadline is looked at again: \(reason)", metadata: ["id": "\(due.watch.pecID)"])

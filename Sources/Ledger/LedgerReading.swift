@@ -1,6 +1,5 @@
 internal import GRDB
 public import Journey
-public import Octets
 public import PEC
 
 /// What the readings need of a ledger: nothing that a caller can use by itself.
@@ -131,14 +130,6 @@ extension LedgerReading {
     try access.all(
       "SELECT \(LedgerRecords.entryColumns) FROM queue WHERE proof_token = ? ORDER BY id LIMIT 1", [LedgerColumns.text(proofToken)]
     ) { row, db in try LedgerRecords.entry(row, db, path: access.path).entry }.first
-  }
-
-  /// Every range that an entry names, once for each time it is named: what the spool is opened with.
-  public func liveRanges() throws(LedgerError) -> [StoredRange] {
-    try access.all("SELECT content FROM queue") { row, _ in
-      var row = StoredRow(row, of: "queue", path: access.path)
-      return try row.next { LedgerColumns.ranges($0) }
-    }.flatMap { $0 }
   }
 
   /// The queue in numbers.

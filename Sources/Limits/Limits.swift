@@ -108,6 +108,8 @@ public struct DeliveryLimits: Sendable, Equatable {
   /// Waits between attempts: the first, doubled each time up to the last.
   public var firstRetrySeconds = 60
   public var lastRetrySeconds = 1800
+  /// Queue entries in memory at once, for the whole process; the others wait in the ledger until there is room.
+  public var activeEntries = 10_000
   /// An envelope that nobody took for this long is given up (RFC 6109 §2.2.2: 24 hours).
   public var giveUpSeconds = 24 * 3600
   public init() {}

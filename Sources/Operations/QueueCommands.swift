@@ -124,21 +124,25 @@ public enum QueueCommands {
 
   /// Has an entry, or all, tried now.
   public static func retry(_ id: String?, configurationFile: String, json: Bool, say: (String) -> Void) throws {
-    try ask(ControlRequest(verb: "retry", entry: id), configurationFile, json, say) { entries in
-      entries.isEmpty ? "nothing is waiting" : "tried now: \(entries.joined(separator: ", "))"
+    try ask(ControlRequest(verb: "retry", entry: id), configurationFile, json, say) { answer in
+      // Of all that is tried the answer names what was in memory, and counts the rest.
+      let named = (answer.entries ?? []).joined(separator: ", ")
+      return id == nil ? "tried as soon as there is room: \(answer.message)" : "tried now: \(named)"
     }
   }
 
   /// Gives an entry up.
   public static func drop(_ id: String, configurationFile: String, json: Bool, say: (String) -> Void) throws {
-    try ask(ControlRequest(verb: "drop", entry: id), configurationFile, json, say) { "dropped: \($0.joined(separator: ", "))" }
+    try ask(ControlRequest(verb: "drop", entry: id), configurationFile, json, say) { answer in
+      "dropped: \((answer.entries ?? []).joined(separator: ", "))"
+    }
   }
 
   private static func ask(
-    _ request: ControlRequest, _ configurationFile: String, _ json: Bool, _ say: (String) -> Void, words: ([String]) -> String
+    _ request: ControlRequest, _ configurationFile: String, _ json: Bool, _ say: (String) -> Void, words: (ControlAnswer) -> String
   ) throws {
     let answer = try ControlClient.ask(request, of: try Service.load(configurationFile).dataDirectory)
-    if json { say(try Output.json(answer)) } else if answer.ok { say(words(answer.entries ?? [])) }
+    if json { say(try Output.json(answer)) } else if answer.ok { say(words(answer)) }
     if !answer.ok { throw CommandFailure(json ? "" : answer.message, exitCode: CommandFailure.noInput) }
   }
 }

@@ -1,5 +1,9 @@
 internal import Octets
 
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 /// The segment file's form on disk. All numbers are little-endian; what is here is for ever: a change is a new version.
 ///
 ///     file    header 64: "CERSPOOL", version u32, segment u32, file octets u64, salt u32, CRC-32C of these 28, zeros
@@ -90,6 +94,56 @@ enum SegmentFormat {
     }
     guard bytes.holds(endMark, at: place.payloadEnd + 4) else { return .endMark }
     guard bytes.little32(at: place.payloadEnd) == checksum(bytes.extracting(place.header..<place.payloadEnd)) else { return .checksum }
+    return nil
+  }
+
+  /// The record whose payload holds `range`, when it holds what was written.
+  ///
+  /// - Parameter isReadable: asked before octets are looked at, whether the disk gives them; it may be asked again about the same.
+  static func soundRecord(
+    holding range: Range<Int>, in bytes: Span<UInt8>, segment: UInt32, salt: UInt32, isReadable: (Range<Int>) -> Bool
+  ) -> Result<RecordPlace, SegmentFault> {
+    do throws(SegmentFault) {
+      let near = try nearestRecord(before: range, in: bytes, segment: segment, salt: salt, isReadable: isReadable)
+      if let near {
+        guard isReadable(near.header..<min(near.next, bytes.count)) else { throw SegmentFault(.unreadableSegment(code: EIO)) }
+        if fault(of: near, in: bytes) == nil { return .success(near) }
+      }
+      // Before the file is called damaged the chain of records is asked: a body may contain what looks like a record of this very file.
+      guard isReadable(0..<bytes.count) else { throw SegmentFault(.unreadableSegment(code: EIO)) }
+      let index = SegmentIndex(bytes, segment: segment, salt: salt)
+      guard let record = index.record(holding: range) else { throw SegmentFault(.noRecord) }
+      if let fault = fault(of: index.places[record], in: bytes) { throw SegmentFault(fault) }
+      return .success(index.places[record])
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  /// The record that begins nearest before `range`, when its payload holds the range.
+  ///
+  /// Most ranges are a whole record, whose header stands just before. The header of a part is looked for backwards: that reads nothing
+  /// which the checksum would not read too, needs no other record of the file, and gets over damage in those before. (A walk from the
+  /// start of the file would touch each of its pages.)
+  private static func nearestRecord(
+    before range: Range<Int>, in bytes: Span<UInt8>, segment: UInt32, salt: UInt32, isReadable: (Range<Int>) -> Bool
+  ) throws(SegmentFault) -> RecordPlace? {
+    var at = (range.lowerBound - recordHeaderBytes) & ~7
+    var known = at + recordHeaderBytes
+    // What is asked for at once grows: most headers are near.
+    var step = 0
+    while at >= fileHeaderBytes {
+      if at < known {
+        let lower = max(0, at - step)
+        step = min(max(4096, step * 4), 1 << 20)
+        guard isReadable(lower..<known) else { throw SegmentFault(.unreadableSegment(code: EIO)) }
+        known = lower
+      }
+      if bytes[at] == UInt8(ascii: "C"), let place = record(in: bytes, at: at, segment: segment, salt: salt) {
+        return range.upperBound <= place.payloadEnd ? place : nil
+      }
+      at -= 8
+    }
     return nil
   }
 

@@ -31,6 +31,10 @@ final class SegmentMapping: @unchecked Sendable {
       throw SegmentFault(.unreadableSegment(code: errno))
     }
     unsafe base = UnsafeRawPointer(memory)
+    guard unsafe SegmentMapping.isReadable(base, 0..<SegmentFormat.fileHeaderBytes) else {
+      unsafe munmap(memory, count)
+      throw SegmentFault(.unreadableSegment(code: EIO))
+    }
     let header = unsafe UnsafeBufferPointer(start: base.assumingMemoryBound(to: UInt8.self), count: SegmentFormat.fileHeaderBytes)
     switch SegmentFormat.salt(ofFile: unsafe header.span, segment: number) {
     case .success(let found): salt = found
@@ -46,6 +50,19 @@ final class SegmentMapping: @unchecked Sendable {
   func withBytes<Result>(_ body: (Span<UInt8>) -> Result) -> Result {
     let bytes = unsafe UnsafeBufferPointer(start: base.assumingMemoryBound(to: UInt8.self), count: count)
     return body(unsafe bytes.span)
+  }
+
+  /// Reads a range of the file into memory: false when the disk does not give it, where a look at it would end the process (SIGBUS).
+  func isReadable(_ range: Range<Int>) -> Bool {
+    unsafe SegmentMapping.isReadable(unsafe base, range.clamped(to: 0..<count))
+  }
+
+  private static func isReadable(_ base: UnsafeRawPointer, _ range: Range<Int>) -> Bool {
+    let page = Int(getpagesize())
+    let lower = range.lowerBound / page * page
+    let start = unsafe UnsafeMutableRawPointer(mutating: base + lower)
+    // Whatever else it says (an older kernel does not know the question), it says nothing about the disk.
+    return unsafe madvise(start, range.upperBound - lower, MADV_POPULATE_READ) == 0 || ![EFAULT, EHWPOISON].contains(errno)
   }
 
   /// A chunk that keeps this mapping alive. The range must lie within the file.

@@ -7,50 +7,54 @@ import Synchronization
 
 /// Bodies on disk: append-only segment files, synced in groups, read through shared mappings.
 ///
-/// `append` and `sync` belong to one thread, the spooler; `prepareSpare` to one that has time; `retain`, `release`, `chunk`, `check`, `usage` and `freeBytes` may be called from any thread.
+/// `append` and `sync` belong to one thread, the spooler; `prepareSpare` to one that has time; `retain`, `release`, `count`, `endCounting`,
+/// `chunk`, `verify`, `check`, `isCounted`, `usage` and `freeBytes` may be called from any thread.
 /// The order of durability is the caller's: append, sync, commit the rows that name the ranges, then 250; and the other way round,
 /// release a range only when the commit that removed its last row is durable, because its file may be written again at once.
 public final class Spool: Sendable {
   /// The folder of the segment files.
   public let directory: String
-  /// Live ranges that could not be read at start, in the order they were given. `chunk` refuses them.
-  public let problems: [SpoolProblem]
   private let disk: any Disk
   private let segmentBytes: Int
-  // Locked in this order where both are needed: writer, then table.
+  // Locked in this order where both are needed: writer, then table. Under the table's lock there is no call of the system, nor any octet
+  // of a file read: every lane waits for it.
   private let writer: Mutex<SegmentWriter>
-  private let table: Mutex<SegmentTable>
+  let table: Mutex<SegmentTable>
   private let lock: SpoolLock
 
   /// Opens the spool of a folder, which is made when it is not there, and takes it for this process.
   ///
-  /// Never appends to an old segment; removes, or keeps as spares, segments that no live range names; checks each live range's record.
+  /// Takes a list of the files and reads none of them, so it takes the same time however much they hold. Never appends to an old segment,
+  /// and never gives its number to a new one. The caller then tells by `count`, while all else goes on, which ranges its rows named at this
+  /// moment, and ends that by `endCounting`: until then no old file goes.
   /// - Parameters:
   ///   - segmentBytes: length of a segment file; a larger record gets a file of its own.
-  ///   - liveRanges: what the ledger names, each as often as it will be released.
+  ///   - afterSegment: the highest segment that a row names, 0 when none does. Where its file is lost, a new one must not get its number:
+  ///     the first record of every segment lies at the same offset, and the row would name another message's octets.
   ///   - maximumSpares: files in which nothing is alive and that are kept to be written again, which costs less than making new ones.
   /// - Throws: `inUse` when another process owns the folder, `full` or `refused` when it cannot be used.
   public convenience init(
-    directory: String, segmentBytes: Int, liveRanges: [StoredRange], maximumSpares: Int = 4
+    directory: String, segmentBytes: Int, afterSegment: UInt32 = 0, maximumSpares: Int = 4
   ) throws(SpoolError) {
     try self.init(
-      directory: directory, segmentBytes: segmentBytes, liveRanges: liveRanges, maximumSpares: maximumSpares, disk: SystemDisk())
+      directory: directory, segmentBytes: segmentBytes, afterSegment: afterSegment, maximumSpares: maximumSpares, disk: SystemDisk())
   }
 
   init(
-    directory: String, segmentBytes: Int, liveRanges: [StoredRange], maximumSpares: Int, disk: any Disk
+    directory: String, segmentBytes: Int, afterSegment: UInt32, maximumSpares: Int, disk: any Disk
   ) throws(SpoolError) {
     self.directory = directory
     self.disk = disk
     self.segmentBytes = (max(segmentBytes, 4096) + 4095) & ~4095
     try SpoolOpening.makeDirectory(directory, disk: disk)
     lock = try SpoolLock(directory: directory)
-    let opened = try SpoolOpening.open(
-      directory: directory, liveRanges: liveRanges, into: SegmentTable(segmentBytes: self.segmentBytes, maximumSpares: maximumSpares),
-      disk: disk)
-    problems = opened.problems
-    table = Mutex(opened.table)
-    writer = Mutex(SegmentWriter(disk: disk, directory: directory, nextNumber: opened.nextNumber))
+    let files = try SpoolOpening.files(in: directory)
+    let first = SpoolOpening.firstNumber(afterFiles: files.map(\.number).max() ?? 0, afterSegment: afterSegment)
+    table = Mutex(
+      SegmentTable(
+        segmentBytes: self.segmentBytes, maximumSpares: maximumSpares, firstNumber: first, oldFiles: files,
+        isCounted: files.isEmpty && afterSegment == 0))
+    writer = Mutex(SegmentWriter(disk: disk, directory: directory, nextNumber: first))
   }
 
   deinit { writer.withLock { $0.closeAll() } }
@@ -112,49 +116,18 @@ public final class Spool: Sendable {
     }
   }
 
-  /// Holds each of these ranges once more. A range is named by its octets: part of a record may be held by itself.
+  /// Holds each of these ranges once more. A range is named by its octets: part of a record may be held by itself, and so may octets of
+  /// an earlier run that were not counted yet.
   public func retain(_ ranges: [StoredRange]) {
     table.withLock { $0.retain(ranges) }
   }
 
-  /// Lets each of these ranges go once, by the same octets that it was retained by. A full segment of which nothing is held any more is removed, or written again under a new number.
+  /// Lets each of these ranges go once, by the same octets that it was retained or counted by, be it before it is counted. A full segment
+  /// of which nothing is held any more is removed, or written again under a new number.
   ///
   /// Call it when the commit that removed the rows is durable, not before. Chunks that still look at such a segment stay good.
   public func release(_ ranges: [StoredRange]) {
     for number in table.withLock({ $0.release(ranges) }) { remove(number) }
-  }
-
-  /// The octets of a range, mapped: no read, no copy. One mapping of a segment serves all its chunks and goes with the last of them.
-  ///
-  /// The record's checksum was verified at start for what was live then; `check` does it again.
-  /// - Throws: `damaged` when there is no such range, or it was found damaged at start; `failed` when the spool has stopped.
-  public func chunk(_ range: StoredRange) throws(SpoolError) -> Chunk {
-    let (mapping, offsets) = try mapped(range)
-    return mapping.chunk(offsets)
-  }
-
-  /// Reads the record that holds the range and compares its checksum.
-  ///
-  /// - Returns: what is wrong with it; nil when the octets are those that were written.
-  public func check(_ range: StoredRange) -> SpoolFault? {
-    do throws(SpoolError) {
-      let (mapping, offsets) = try mapped(range)
-      return mapping.withBytes { bytes in
-        // Most ranges are a whole record, whose header stands just before.
-        let header = offsets.lowerBound - SegmentFormat.recordHeaderBytes
-        if let place = SegmentFormat.record(in: bytes, at: header, segment: range.segment, salt: mapping.salt),
-          offsets.upperBound <= place.payloadEnd
-        {
-          return SegmentFormat.fault(of: place, in: bytes)
-        }
-        let index = SegmentIndex(bytes, segment: range.segment, salt: mapping.salt)
-        guard let record = index.record(holding: offsets) else { return .noRecord }
-        return SegmentFormat.fault(of: index.places[record], in: bytes)
-      }
-    } catch {
-      if case .damaged(_, let fault) = error { return fault }
-      return .unreadableSegment(code: EIO)
-    }
   }
 
   /// Free octets on the spool's disk for this process; 0 when the system does not say, so that intake stops rather than hopes.
@@ -226,7 +199,7 @@ public final class Spool: Sendable {
     let file = try SegmentMaking.make(number, fileBytes: fileBytes ?? segmentBytes, spare: spare, directory: directory, disk: disk)
     writer.nextNumber = number &+ 1
     writer.directoryIsDirty = true
-    table.withLock { $0.add(number, fileBytes: file.fileBytes, end: file.end, isSealed: false) }
+    table.withLock { $0.add(number, fileBytes: file.fileBytes, end: file.end) }
     return file
   }
 
@@ -243,32 +216,16 @@ public final class Spool: Sendable {
     if table.withLock({ $0.seal(number) }) { remove(number) }
   }
 
-  private func remove(_ number: UInt32) {
-    // A file that cannot be removed is garbage that the next start collects.
+  func remove(_ number: UInt32) {
+    // A file that cannot be removed is garbage that the next run collects.
     _ = disk.remove(SegmentName.path(directory, number))
-  }
-
-  private func mapped(_ range: StoredRange) throws(SpoolError) -> (SegmentMapping, Range<Int>) {
-    try table.withLock { (table) throws(SpoolError) in
-      if let failure = table.failure { throw failure }
-      if let fault = table.damaged[range] { throw .damaged(range, fault) }
-      do throws(SegmentFault) {
-        let mapping = try table.mapping(of: range.segment) { () throws(SegmentFault) in
-          try SegmentMapping(path: SegmentName.path(directory, range.segment), number: range.segment)
-        }
-        let end = min(table.segments[range.segment]?.end ?? 0, mapping.count)
-        guard let offsets = SegmentMapping.offsets(of: range, end: end) else { throw SegmentFault(.outOfBounds) }
-        return (mapping, offsets)
-      } catch {
-        throw .damaged(range, error.fault)
-      }
-    }
   }
 }
 
-/// What the spool holds.
+/// What the spool holds. Before counting ended, what earlier runs left is in `references` and `liveBytes` only as far as it was counted,
+/// and what was let go before it was counted is taken off: both may be too low by any number, `references` below zero.
 public struct SpoolUsage: Sendable, Equatable {
-  /// Segment files with records.
+  /// Segment files with records; before counting ended, all that were found too.
   public var segments: Int
   /// Segment files that wait to be written again.
   public var spares: Int

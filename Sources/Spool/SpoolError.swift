@@ -86,13 +86,3 @@ public enum SpoolFault: Sendable, Equatable, CustomStringConvertible {
     }
   }
 }
-
-/// A live range that could not be read at start.
-public struct SpoolProblem: Sendable, Equatable, CustomStringConvertible {
-  /// The range that a row of the ledger names.
-  public let range: StoredRange
-  /// What is wrong with it.
-  public let fault: SpoolFault
-
-  public var description: String { SpoolError.damaged(range, fault).description }
-}

@@ -17,71 +17,42 @@ enum SpoolOpening {
     if failure < 0 { throw .harmless("sync the parent of", directory, -failure) }
   }
 
-  /// Takes stock: which files are named, which are not, and whether what is named can be read.
-  static func open(
-    directory: String, liveRanges: [StoredRange], into empty: SegmentTable, disk: any Disk
-  ) throws(SpoolError) -> (table: SegmentTable, problems: [SpoolProblem], nextNumber: UInt32) {
-    var table = empty
-    var named: [UInt32: [Int]] = [:]
-    for (index, range) in liveRanges.enumerated() { named[range.segment, default: []].append(index) }
-    var highest: UInt32 = 0
-    for (number, fileBytes) in try files(in: directory).sorted(by: { $0.number < $1.number }) {
-      highest = max(highest, number)
-      if named[number] != nil {
-        table.add(number, fileBytes: fileBytes, end: fileBytes, isSealed: true)
-      } else if table.leftover(number, fileBytes: fileBytes) {
-        // A failed removal is tried again at the next start.
-        _ = disk.remove(SegmentName.path(directory, number))
-      }
-    }
-    // A missing segment is entered too, without octets: its number stays taken and its ranges are counted like any other.
-    for number in named.keys where table.segments[number] == nil { table.add(number, fileBytes: 0, end: 0, isSealed: true) }
-    table.retain(liveRanges)
-    var faults: [Int: SpoolFault] = [:]
-    for (number, indices) in named { check(number, indices, liveRanges, directory, &faults) }
-    let problems = faults.keys.sorted().compactMap { index in faults[index].map { SpoolProblem(range: liveRanges[index], fault: $0) } }
-    for problem in problems { table.damaged[problem.range] = problem.fault }
-    return (table, problems, (named.keys.max().map { max($0, highest) } ?? highest) &+ 1)
-  }
+  /// How far above all that is known the numbers go on, when rows name segments: a later one may be lost that only the end of some
+  /// message lay in, and nobody has asked for those.
+  static let lostMargin: UInt32 = 4096
 
-  /// Checks the ranges of one segment, each record once.
-  private static func check(
-    _ number: UInt32, _ indices: [Int], _ ranges: [StoredRange], _ directory: String, _ faults: inout [Int: SpoolFault]
-  ) {
-    let found: [(Int, SpoolFault)]
-    do throws(SegmentFault) {
-      let mapping = try SegmentMapping(path: SegmentName.path(directory, number), number: number)
-      found = mapping.withBytes { bytes in
-        let index = SegmentIndex(bytes, segment: number, salt: mapping.salt)
-        var verdicts: [Int: SpoolFault?] = [:]
-        return indices.compactMap { live in
-          guard let offsets = SegmentMapping.offsets(of: ranges[live], end: mapping.count) else { return (live, .outOfBounds) }
-          guard let record = index.record(holding: offsets) else { return (live, .noRecord) }
-          let verdict = verdicts[record] ?? SegmentFormat.fault(of: index.places[record], in: bytes)
-          verdicts[record] = .some(verdict)
-          return verdict.map { (live, $0) }
-        }
-      }
-    } catch {
-      found = indices.map { ($0, error.fault) }
-    }
-    for (live, fault) in found { faults[live] = fault }
+  /// The number that the first new segment tries.
+  ///
+  /// - Parameters:
+  ///   - afterFiles: the highest number of a file, 0 when there is none.
+  ///   - afterSegment: the highest number that a row names, 0 when none does.
+  static func firstNumber(afterFiles: UInt32, afterSegment: UInt32) -> UInt32 {
+    guard afterSegment > 0 else { return afterFiles &+ 1 }
+    let (number, overflow) = max(afterFiles, afterSegment).addingReportingOverflow(lostMargin + 1)
+    // No spool comes so far by counting: the row is damaged, and says nothing about where the numbers are.
+    return overflow ? afterFiles &+ lostMargin &+ 1 : number
   }
 
   /// The segment files of the folder with their lengths. Other files are nobody's business.
-  private static func files(in directory: String) throws(SpoolError) -> [(number: UInt32, fileBytes: Int)] {
+  static func files(in directory: String) throws(SpoolError) -> [(number: UInt32, fileBytes: Int)] {
     guard let stream = unsafe opendir(directory) else { throw .harmless("read the folder", directory, errno) }
     defer { unsafe closedir(stream) }
     var found: [(number: UInt32, fileBytes: Int)] = []
+    errno = 0
     while let entry = unsafe readdir(stream) {
       let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { raw in
         unsafe String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
       }
-      guard let number = SegmentName.number(name) else { continue }
-      var facts = stat()
-      guard unsafe stat(SegmentName.path(directory, number), &facts) == 0 else { continue }
-      found.append((number, Int(facts.st_size)))
+      if let number = SegmentName.number(name) {
+        var facts = stat()
+        // One that the system says nothing about is there all the same: its number is taken.
+        let isKnown = unsafe stat(SegmentName.path(directory, number), &facts) == 0
+        found.append((number, isKnown ? Int(facts.st_size) : 0))
+      }
+      errno = 0
     }
+    // A list that breaks off would make lost files of all the others.
+    if errno != 0 { throw .harmless("read the folder", directory, errno) }
     return found
   }
 }
@@ -123,13 +94,14 @@ enum SegmentMaking {
     guard descriptor >= 0 else { throw .harmless("make", path, -descriptor) }
     let failure = disk.allocate(descriptor, bytes: fileBytes)
     if failure < 0 { throw abandoned(descriptor, path, "allocate", -failure, disk) }
-    let zeros = Chunk([UInt8](repeating: 0, count: min(fileBytes, 4 << 20)))
+    let zeros = Chunk([UInt8](repeating: 0, count: 64 << 10))
     var written = 0
     while written < fileBytes {
-      let piece = zeros[0..<min(zeros.count, fileBytes - written)]
-      let failure = SegmentWriter.writeAll([piece], to: descriptor, at: written, by: disk)
+      let step = min(4 << 20, fileBytes - written)
+      let pieces = stride(from: 0, to: step, by: zeros.count).map { zeros[0..<min(zeros.count, step - $0)] }
+      let failure = SegmentWriter.writeAll(pieces, to: descriptor, at: written, by: disk)
       if failure != 0 { throw abandoned(descriptor, path, "write", failure, disk) }
-      written += piece.count
+      written += step
       // Small steps: a sync of a message waits for what the disk has in hand.
       let refusal = disk.sync(descriptor, metadata: written == fileBytes)
       if refusal < 0 { throw abandoned(descriptor, path, "sync", -refusal, disk) }

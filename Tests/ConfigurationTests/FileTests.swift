@@ -100,6 +100,7 @@ enum Fixtures {
     limits.delivery.firstRetrySeconds = 1
     limits.delivery.lastRetrySeconds = 8
     limits.delivery.recipientsPerTransaction = 50
+    limits.delivery.activeEntries = 500
     limits.delivery.connectionsPerDestination = 4
     limits.storage.segmentBytes = 16 * 1_048_576
     limits.storage.intakeMemoryBytes = 64 * 1_048_576

@@ -18,7 +18,7 @@ import Testing
     let ledger = try Ledger(path: folder + "/ledger.sqlite")
     try ledger.execute("DROP TABLE mailbox_counts")
     let committer = Committer(
-      spool: try Spool(directory: folder + "/spool", segmentBytes: 1 << 20, liveRanges: []), ledger: ledger, counters: Counters(),
+      spool: try Spool(directory: folder + "/spool", segmentBytes: 1 << 20), ledger: ledger, counters: Counters(),
       logger: .init(label: "committer"))
     let told = Told()
     // Holds the committer until all the rest is there: it takes that as one batch.

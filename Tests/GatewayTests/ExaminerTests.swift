@@ -22,7 +22,7 @@ import Testing
     init() throws {
       try FileManager.default.createDirectory(atPath: folder + "/spool", withIntermediateDirectories: true)
       ledger = try Ledger(path: folder + "/ledger.sqlite")
-      spool = try Spool(directory: folder + "/spool", segmentBytes: 1 << 20, liveRanges: [])
+      spool = try Spool(directory: folder + "/spool", segmentBytes: 1 << 20)
     }
 
     deinit { try? FileManager.default.removeItem(atPath: folder) }

@@ -33,6 +33,20 @@ final class LossyDisk: Disk {
   private let world = Mutex(World())
   private let real = SystemDisk()
 
+  /// - Parameter folder: what an earlier crash left; it is as durable as anything.
+  init(_ folder: Folder? = nil) {
+    guard let folder else { return }
+    world.withLock { world in
+      for name in folder.segments {
+        let file = File()
+        let bytes = (try? Data(contentsOf: URL(fileURLWithPath: folder.path + "/" + name))).map { [UInt8]($0) } ?? []
+        file.state.withLock { $0.durable = bytes }
+        world.names[folder.path + "/" + name] = file
+      }
+      world.durableNames = world.names
+    }
+  }
+
   func open(_ path: String, creating: Bool) -> Int32 {
     let descriptor = real.open(path, creating: creating)
     if descriptor < 0 { return descriptor }

@@ -6,135 +6,61 @@ import Testing
 
 /// Random work on a spool beside a model that remembers what must be there.
 @Suite struct SpoolModelTests {
-  /// What the ledger would name, with the octets it stands for.
-  struct Row {
-    let range: StoredRange
-    let bytes: [UInt8]
-  }
-
-  struct Model {
-    var rows: [Row] = []
-    /// Appended since the last sync: no row names them yet, and they are held only from now on, or already.
-    var unsynced: [Row] = []
-    var held: [Row] = []
-  }
-
-  private func append(_ spool: Spool, _ model: inout Model, _ dice: inout Dice) throws {
-    let length = [0, 1, 7, 40, 500, 3000, 3993, 9000].randomElement(using: &dice) ?? 1
-    let body = dice.bytes(length)
-    let cut = Int.random(in: 0...length, using: &dice)
-    let range = try spool.append([Chunk(Array(body[..<cut])), Chunk(Array(body[cut...]))])
-    // Held at once or not before the sync, as it comes; or it was garbage all along.
-    switch Int.random(in: 0..<5, using: &dice) {
-    case 0: break
-    case 1, 2: model.unsynced.append(Row(range: range, bytes: body))
-    default:
-      spool.retain([range])
-      model.held.append(Row(range: range, bytes: body))
-    }
-  }
-
-  /// Sync, "commit" all rows; now and then an entry names a part of a body as well.
-  private func sync(_ spool: Spool, _ model: inout Model, _ dice: inout Dice) throws {
-    spool.retain(model.unsynced.map(\.range))
-    try spool.sync()
-    for row in model.unsynced + model.held {
-      model.rows.append(row)
-      guard row.bytes.count > 10, Bool.random(using: &dice) else { continue }
-      let part = row.range[3..<9]
-      spool.retain([part])
-      model.rows.append(Row(range: part, bytes: Array(row.bytes[3..<9])))
-    }
-    model.unsynced = []
-    model.held = []
-  }
-
-  private func release(_ spool: Spool, _ model: inout Model, _ dice: inout Dice) {
-    for _ in 0..<Int.random(in: 1...6, using: &dice) where !model.rows.isEmpty {
-      let row = model.rows.remove(at: Int.random(in: 0..<model.rows.count, using: &dice))
-      spool.release([row.range])
-    }
-  }
-
-  private func compare(_ spool: Spool, _ model: Model, _ hint: String) throws {
-    #expect(spool.problems.isEmpty, "\(hint)")
-    for row in model.rows + model.held + model.unsynced {
-      let read = try spool.chunk(row.range).array
-      #expect(read == row.bytes, "\(hint) \(row.range)")
-      #expect(spool.check(row.range) == nil, "\(hint) \(row.range)")
-    }
-    #expect(spool.usage.mismatches == 0, "\(hint)")
-    #expect(spool.usage.references == model.rows.count + model.held.count, "\(hint)")
-  }
-
-  @Test(arguments: 1...6 as ClosedRange<UInt64>)
+  @Test(arguments: seeds(8))
   func randomWorkWithKills(seed: UInt64) throws {
     var dice = Dice(seed)
-    var folder = Folder()
-    var model = Model()
-    var spool: Spool? = try open(folder, segmentBytes: 4096)
+    var life = try Life(Folder(), spares: 4, hint: "seed \(seed)")
     var held: [(Chunk, [UInt8])] = []
     for step in 0..<200 {
-      guard let current = spool else { break }
+      life.hint = "seed \(seed) step \(step)"
       switch Int.random(in: 0..<10, using: &dice) {
-      case 0..<4: try append(current, &model, &dice)
-      case 4..<6: try sync(current, &model, &dice)
-      case 6..<8: release(current, &model, &dice)
       case 8:
-        if let row = model.rows.randomElement(using: &dice) { held.append((try current.chunk(row.range), row.bytes)) }
+        if let row = life.rows.randomElement(using: &dice), life.fault(row) == nil {
+          held.append((try life.spool.chunk(row.range), row.bytes))
+        }
         if held.count > 8 { held.removeFirst(Int.random(in: 1...8, using: &dice)) }
-      default:
+      case 9:
         // Killed: another process finds the folder as it is, and names only what was committed.
-        let left = folder.copy()
-        spool = nil
-        folder = left
-        model.unsynced = []
-        model.held = []
-        spool = try open(folder, model.rows.map(\.range), segmentBytes: 4096, spares: 2)
+        life = try life.next(in: life.folder.copy(), &dice)
+      case let other: try life.work(other, &dice)
       }
-      if step % 10 == 0, let spool { try compare(spool, model, "seed \(seed) step \(step)") }
-      for (chunk, bytes) in held { #expect(chunk.array == bytes, "seed \(seed) step \(step): a chunk changed under its reader") }
+      if step % 10 == 0 { try life.compare(&dice) }
+      for (chunk, bytes) in held { #expect(chunk.array == bytes, "\(life.hint): a chunk changed under its reader") }
     }
-    if let spool { try compare(spool, model, "seed \(seed) end") }
+    held = []
+    try life.end(&dice)
   }
 
-  @Test(arguments: 1...24 as ClosedRange<UInt64>)
+  @Test(arguments: seeds(24))
   func randomWorkWithPowerCuts(seed: UInt64) throws {
     var dice = Dice(seed &+ 1000)
     let folder = Folder()
-    let disk = LossyDisk()
-    let spool = try open(folder, segmentBytes: 4096, disk: disk)
-    var model = Model()
-    for step in 0..<80 {
+    var disk = LossyDisk()
+    var life = try Life(folder, spares: 4, hint: "seed \(seed)", disk: disk)
+    for step in 0..<120 {
+      life.hint = "seed \(seed) step \(step)"
       switch Int.random(in: 0..<9, using: &dice) {
-      case 0..<4: try append(spool, &model, &dice)
-      case 4..<6: try sync(spool, &model, &dice)
-      case 6..<8: release(spool, &model, &dice)
-      default:
-        let left = disk.crash(&dice)
-        let after = try open(left, model.rows.map(\.range), segmentBytes: 4096)
-        var survived = model
-        survived.unsynced = []
-        survived.held = []
-        try compare(after, survived, "seed \(seed) step \(step)")
+      case 8:
+        // The next run goes on with what the cut left, and may be cut off before it has counted it.
+        life = try life.next(in: disk.crash(&dice), &dice) { left in
+          disk = LossyDisk(left)
+          return disk
+        }
+        try life.compare(&dice)
+      case let other: try life.work(other, &dice)
       }
     }
+    try life.compare(&dice)
+    try life.end(&dice)
   }
 
   @Test func everythingReleasedLeavesOnlySpares() throws {
     var dice = Dice(99)
-    let folder = Folder()
-    let spool = try open(folder, segmentBytes: 4096, spares: 3)
-    var model = Model()
-    for _ in 0..<60 { try append(spool, &model, &dice) }
-    try sync(spool, &model, &dice)
-    while !model.rows.isEmpty { release(spool, &model, &dice) }
+    var life = try Life(Folder(), spares: 3, hint: "all released")
+    for _ in 0..<60 { try life.append(&dice) }
     // The segment in use stays; of the others, three are kept to be written again.
-    #expect(spool.usage.segments <= 1)
-    #expect(spool.usage.references == 0)
-    #expect(spool.usage.liveBytes == 0)
-    #expect(folder.segments.count == spool.usage.segments + spool.usage.spares)
-    #expect(spool.usage.spares <= 3)
+    try life.end(&dice)
+    #expect(life.spool.usage.spares <= 3)
   }
 
   @Test func readersBesideTheWriter() async throws {
@@ -167,5 +93,56 @@ import Testing
       for await wrong in group { #expect(wrong == 0) }
     }
     #expect(spool.usage.references == 1)
+  }
+
+  /// All that may go on while another thread counts; at the end nothing is missing and nothing is left over.
+  @Test func countingBesideTheLanes() async throws {
+    let folder = Folder()
+    let bodies = (0..<200).map { [UInt8](repeating: UInt8(truncatingIfNeeded: $0), count: 700) }
+    var rows: [StoredRange] = []
+    do {
+      let spool = try open(folder, segmentBytes: 8192)
+      rows = try bodies.map { try spool.keep($0) }
+      try spool.sync()
+    }
+    let named = rows
+    let spool = try openUncounted(folder, named, segmentBytes: 8192, spares: 0)
+    let wrong = await withTaskGroup(of: Int.self) { group in
+      // Every second row goes, each twice held meanwhile; each is read before.
+      for lane in 0..<4 {
+        group.addTask {
+          var wrong = 0
+          for index in stride(from: lane, to: named.count, by: 4) {
+            spool.retain([named[index]])
+            if (try? spool.chunk(named[index]).array) != bodies[index] { wrong += 1 }
+            spool.release([named[index]])
+            if index % 2 == 0 { spool.release([named[index]]) }
+          }
+          return wrong
+        }
+      }
+      group.addTask {
+        for start in stride(from: 0, to: named.count, by: 7) { spool.count(Array(named[start..<min(start + 7, named.count)])) }
+        spool.endCounting()
+        return 0
+      }
+      group.addTask { named.count { spool.verify($0) != nil && $0.segment == named[1].segment } }
+      group.addTask {
+        (0..<100).count { round in
+          let body = [UInt8](repeating: UInt8(round), count: 900)
+          guard let range = try? spool.append([Chunk(body)]), (try? spool.sync()) != nil else { return true }
+          return (try? spool.chunk(range).array) == body && named.contains { $0.segment == range.segment }
+        }
+      }
+      return await group.reduce(0, +)
+    }
+    #expect(wrong == 0)
+    #expect(spool.usage.mismatches == 0)
+    #expect(spool.usage.references == 100)
+    for index in stride(from: 1, to: named.count, by: 2) { #expect(try spool.chunk(named[index]).array == bodies[index]) }
+    spool.release(stride(from: 1, to: named.count, by: 2).map { named[$0] })
+    #expect(spool.usage.references == 0)
+    #expect(spool.usage.segments <= 1)
+    #expect(folder.segments.count == spool.usage.segments)
   }
 }

@@ -31,7 +31,7 @@ import Testing
     try spool.sync()
     let copy = folder.copy()
     let reopened = try open(copy, [range, other])
-    #expect(reopened.problems.isEmpty)
+    #expect(reopened.faults([range, other]).isEmpty)
     #expect(try reopened.chunk(other).array == [UInt8(ascii: "x")])
   }
 
@@ -53,7 +53,7 @@ import Testing
     try spool.sync()
     let copy = folder.copy()
     let reopened = try open(copy, kept)
-    #expect(reopened.problems.isEmpty)
+    #expect(reopened.faults(kept).isEmpty)
     for (number, range) in kept.enumerated() { #expect(try Set(reopened.chunk(range).array) == [UInt8(number + 1)]) }
   }
 
@@ -105,7 +105,7 @@ import Testing
     try spool.sync()
     let copy = folder.copy()
     let reopened = try open(copy, [exact, after], segmentBytes: 4096)
-    #expect(reopened.problems.isEmpty)
+    #expect(reopened.faults([exact, after]).isEmpty)
     #expect(try reopened.chunk(exact).count == room)
   }
 
@@ -123,7 +123,7 @@ import Testing
     #expect(try spool.chunk(large).array == body)
     let copy = folder.copy()
     let reopened = try open(copy, [small, large, next], segmentBytes: 4096)
-    #expect(reopened.problems.isEmpty)
+    #expect(reopened.faults([small, large, next]).isEmpty)
     #expect(try reopened.chunk(large).array == body)
     spool.release([large])
     // Of another length than a segment: of no use as a spare.
@@ -160,9 +160,9 @@ import Testing
 
   @Test func theFolderIsMade() throws {
     let folder = Folder()
-    let spool = try Spool(directory: folder.path + "/spool", segmentBytes: 4096, liveRanges: [])
+    let spool = try Spool(directory: folder.path + "/spool", segmentBytes: 4096)
     _ = try spool.keep(Array("x".utf8))
-    #expect(throws: SpoolError.self) { try Spool(directory: folder.path + "/no/such", segmentBytes: 4096, liveRanges: []) }
+    #expect(throws: SpoolError.self) { try Spool(directory: folder.path + "/no/such", segmentBytes: 4096) }
   }
 
   @Test func neverAppendsToAnOldSegment() throws {
@@ -170,7 +170,7 @@ import Testing
     var live: [StoredRange] = []
     for round in 0..<4 {
       let spool = try open(folder, live)
-      #expect(spool.problems.isEmpty)
+      #expect(spool.faults(live).isEmpty)
       let range = try spool.append([Chunk("round \(round)")])
       #expect(!live.contains { $0.segment == range.segment })
       try spool.sync()
@@ -179,7 +179,7 @@ import Testing
     #expect(folder.segments.count == 4)
   }
 
-  @Test func whatNothingNamesGoesAtStart() throws {
+  @Test func whatNothingNamesGoesWhenAllIsCounted() throws {
     let folder = Folder()
     var kept: StoredRange?
     do {
@@ -280,7 +280,7 @@ import Testing
     // The leavings of the first life of the file are no records of the second.
     let copy = folder.copy()
     let reopened = try open(copy, [third, second], segmentBytes: 4096)
-    #expect(reopened.problems.isEmpty)
+    #expect(reopened.faults([third, second]).isEmpty)
     let stale = StoredRange(segment: third.segment, offset: first.offset, length: first.length)
     #expect(spool.check(stale) != nil)
   }

@@ -56,10 +56,27 @@ struct Dice: RandomNumberGenerator {
   }
 }
 
+/// A spool whose old segments are counted: `live` is what rows name.
 func open(
   _ folder: Folder, _ live: [StoredRange] = [], segmentBytes: Int = 16384, spares: Int = 4, disk: any Disk = SystemDisk()
 ) throws -> Spool {
-  try Spool(directory: folder.path, segmentBytes: segmentBytes, liveRanges: live, maximumSpares: spares, disk: disk)
+  let spool = try openUncounted(folder, live, segmentBytes: segmentBytes, spares: spares, disk: disk)
+  spool.count(live)
+  spool.endCounting()
+  return spool
+}
+
+/// A spool as it is just opened: of `live` it knows the highest segment only.
+func openUncounted(
+  _ folder: Folder, _ live: [StoredRange] = [], segmentBytes: Int = 16384, spares: Int = 4, disk: any Disk = SystemDisk()
+) throws -> Spool {
+  try Spool(
+    directory: folder.path, segmentBytes: segmentBytes, afterSegment: live.map(\.segment).max() ?? 0, maximumSpares: spares, disk: disk)
+}
+
+/// How many seeds a random test runs with: `CERALACCA_SEEDS`, or what it asks for.
+func seeds(_ usual: UInt64) -> ClosedRange<UInt64> {
+  1...max(1, ProcessInfo.processInfo.environment["CERALACCA_SEEDS"].flatMap { UInt64($0) } ?? usual)
 }
 
 extension Spool {
@@ -69,6 +86,9 @@ extension Spool {
     retain([range])
     return range
   }
+
+  /// What is wrong with those of the ranges that cannot be read.
+  func faults(_ ranges: [StoredRange]) -> [SpoolFault] { ranges.compactMap { verify($0) } }
 }
 
 /// A disk that fails on command, and counts.
@@ -85,6 +105,7 @@ final class FaultyDisk: Disk {
     var openError: Int32 = 0
     var allocateError: Int32 = 0
     var renameError: Int32 = 0
+    var opened = 0
     var writes = 0
     var syncs = 0
     var fullSyncs = 0
@@ -99,7 +120,10 @@ final class FaultyDisk: Disk {
   private let real = SystemDisk()
 
   func open(_ path: String, creating: Bool) -> Int32 {
-    let error = plan.withLock { $0.openError }
+    let error = plan.withLock { plan in
+      plan.opened += 1
+      return plan.openError
+    }
     return error != 0 ? -error : real.open(path, creating: creating)
   }
 
