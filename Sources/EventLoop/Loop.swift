@@ -13,9 +13,9 @@ import Glibc
 public final class Loop {
   // Owned: freed at the end of `tearDown`, once libuv has let go of every handle.
   let raw: UnsafeMutablePointer<uv_loop_t>
-  // Owned by the loop, freed in deinit. Lent to libuv for one read at a time: a read's octets are used up before the next read asks.
-  let slab: UnsafeMutableRawPointer
-  let slabBytes: Int
+  // Lent to libuv for one read at a time: a read's octets are used up before the next read asks, or the slab is given away with them.
+  private var slab: ReadSlab
+  private var slabIsGiven = false
   private let idle: UnsafeMutablePointer<uv_idle_t>
   private let thread = pthread_self()
   let life = LoopLife()
@@ -44,8 +44,7 @@ public final class Loop {
     }
     unsafe raw = loop
     unsafe idle = .allocate(capacity: 1)
-    unsafe slab = .allocate(byteCount: readSlabBytes, alignment: 64)
-    slabBytes = readSlabBytes
+    slab = ReadSlab(readSlabBytes)
     // The clock is read while the loop is open only: at its end every deadline is cancelled.
     wheel = DeadlineWheel { unsafe uv_now(loop) }
     unsafe uv_idle_init(loop, idle)
@@ -56,7 +55,23 @@ public final class Loop {
   deinit {
     // A loop that was never run, or never stopped, still has its handles.
     if phase != .closed { tearDown() }
-    unsafe slab.deallocate()
+  }
+
+  /// Memory for the next read, in which nobody has an interest.
+  func slabForReading() -> ReadSlab {
+    if slabIsGiven {
+      slab = ReadSlab(slab.count)
+      slabIsGiven = false
+    }
+    return slab
+  }
+
+  var slabBytes: Int { slab.count }
+
+  /// The memory of the read that is being told of, for who keeps some of it: the loop does not write into it any more.
+  func giveSlab() -> ReadSlab {
+    slabIsGiven = true
+    return slab
   }
 
   /// Milliseconds of a monotonic clock, read once for each round of the loop.
@@ -196,4 +211,19 @@ public final class LoopRemote: Sendable {
 
   /// Ends the loop, from any thread.
   public func stop() { perform { $0.stop() } }
+}
+
+/// Memory that sockets are read into.
+@safe
+final class ReadSlab: @unchecked Sendable {
+  // Owned, freed in deinit. Written by the loop alone, and by nobody once it was given away: then it may cross threads.
+  let base: UnsafeMutableRawPointer
+  let count: Int
+
+  init(_ count: Int) {
+    unsafe base = .allocate(byteCount: count, alignment: 64)
+    self.count = count
+  }
+
+  deinit { unsafe base.deallocate() }
 }

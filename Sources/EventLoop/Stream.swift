@@ -1,4 +1,5 @@
 internal import CLibuv
+public import Octets
 
 /// A connection, TCP or local (Unix domain), in either direction.
 ///
@@ -34,6 +35,8 @@ public final class Stream: HandleOwner {
   var isCorked = false
   var shutdownAsked = false
   private var wantsReading = false
+  /// Octets of the read that `onRead` is told of; 0 at any other time.
+  private var lentBytes = 0
   private var hasEnded = false
   private var lingerDeadline: Deadline?
   // Owned from init to the close callback, which frees it; not touched after closing began (phases failing and closed).
@@ -91,6 +94,15 @@ public final class Stream: HandleOwner {
 
   // MARK: Reading
 
+  /// Keeps some of the octets that `onRead` is lending just now, without a copy: where they lie in what it was given. Nil outside of that
+  /// call, and where they are less than half of the memory that they would keep from being used.
+  public func keepRead(_ range: Range<Int>) -> Chunk? {
+    loop.assertOnThread()
+    guard range.lowerBound >= 0, range.upperBound <= lentBytes, range.count >= loop.slabBytes / 2 else { return nil }
+    let slab = loop.giveSlab()
+    return unsafe Chunk(base: UnsafeRawPointer(slab.base + range.lowerBound), count: range.count, owner: slab)
+  }
+
   /// True between `startReading` and `stopReading`.
   public var isReading: Bool { wantsReading }
 
@@ -116,8 +128,9 @@ public final class Stream: HandleOwner {
       { handle, _, buffer in
         guard let data = unsafe handle?.pointee.data, let buffer = unsafe buffer else { return }
         unsafe Unmanaged<Stream>.fromOpaque(data)._withUnsafeGuaranteedRef { stream in
-          unsafe buffer.pointee.base = stream.loop.slab.assumingMemoryBound(to: CChar.self)
-          unsafe buffer.pointee.len = stream.loop.slabBytes
+          let slab = stream.loop.slabForReading()
+          unsafe buffer.pointee.base = slab.base.assumingMemoryBound(to: CChar.self)
+          unsafe buffer.pointee.len = slab.count
         }
       },
       { handle, count, _ in
@@ -132,9 +145,12 @@ public final class Stream: HandleOwner {
     switch phase {
     case .open:
       if count > 0 {
-        let bytes = unsafe UnsafeBufferPointer(start: loop.slab.assumingMemoryBound(to: UInt8.self), count: count)
+        let slab = loop.slabForReading()
+        let bytes = unsafe UnsafeBufferPointer(start: slab.base.assumingMemoryBound(to: UInt8.self), count: count)
         let onRead = onRead
+        lentBytes = count
         unsafe onRead(bytes.span)
+        lentBytes = 0
       } else if count == Int(UV_EOF.rawValue) {
         hasEnded = true
         wantsReading = false

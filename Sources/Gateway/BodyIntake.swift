@@ -2,8 +2,8 @@ import Octets
 
 /// Gathers a body as it arrives: full pieces go to the spool at once, the rest stays in memory until the commit.
 ///
-/// A body is copied once, out of the read slab; from then on everybody points at it (house rule 3). It is gathered in slabs of a fixed
-/// size, which never grow: to grow would be to copy again.
+/// A body is copied once, out of the read slab, and large parts of it not even then: they are kept where they were read (house rule 3).
+/// From then on everybody points at it. It is gathered in slabs of a fixed size, which never grow: to grow would be to copy again.
 final class BodyIntake {
   /// Size of a slab, in octets.
   static let slabBytes = 64 * 1024
@@ -58,6 +58,21 @@ final class BodyIntake {
       }
       let end = next + min(slab.room, octets.count - next, pieceBytes - gathered)
       slab.append(octets.extracting(next..<end))
+      next = end
+      if gathered >= pieceBytes { handOver() }
+    }
+  }
+
+  /// Appends octets of the body where they are.
+  func append(_ kept: Chunk) {
+    counters.intakeBytesInMemory.add(kept.count, ordering: .relaxed)
+    keepSlab()
+    slab = ChunkBuilder(capacity: BodyIntake.slabBytes)
+    var next = 0
+    while next < kept.count {
+      let end = min(kept.count, next + pieceBytes - gathered)
+      full.append(kept[next..<end])
+      fullBytes += end - next
       next = end
       if gathered >= pieceBytes { handOver() }
     }

@@ -45,6 +45,9 @@ public final class Connection {
     }
   }
 
+  /// Keeps some of the octets that `onOctets` is lending just now: see `Stream.keepRead`. What was decrypted is never kept.
+  func keep(_ range: Range<Int>) -> Chunk? { pipe == nil ? stream.keepRead(range) : nil }
+
   /// Takes no more octets for now: the peer feels it.
   public func pause() { if !closed { stream.stopReading() } }
   /// Takes octets again.

@@ -38,7 +38,7 @@ final class Lane {
   init(number: Int, shared: SharedState) throws {
     self.number = number
     self.shared = shared
-    loop = try Loop()
+    loop = try Loop(readSlabBytes: 128 * 1024)
     mailbox = loop.mailbox { [unowned self] in self.handle($0) }
     deliveries = Deliveries(lane: self)
     lookAtDisk()

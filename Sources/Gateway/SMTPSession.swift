@@ -120,7 +120,7 @@ final class SMTPSession {
     guard !finished else { return }
     renewDeadline()
     if holds.isEmpty, backlog.isEmpty {
-      let used = process(octets)
+      let used = process(octets, isLent: true)
       if used < octets.count { backlog.append(copying: octets.extracting(used..<octets.count)) }
     } else {
       backlog.append(copying: octets)
@@ -158,10 +158,12 @@ final class SMTPSession {
   }
 
   /// Feeds the machine until it wants more octets or an answer. Returns how many octets it took.
-  private func process(_ octets: Span<UInt8>) -> Int {
+  /// - Parameter isLent: true when the connection is lending just these octets.
+  private func process(_ octets: Span<UInt8>, isLent: Bool = false) -> Int {
     var at = 0
     while !finished {
       let input = octets.extracting(at..<octets.count)
+      let start = at
       let (consumed, event) = smtp.step(input)
       at += consumed
       switch event {
@@ -170,7 +172,9 @@ final class SMTPSession {
       case .mail(let command): smtp.answer(mail(command))
       case .recipient(let command): smtp.answer(recipient(command))
       case .bodyBegins(let expectedBytes): beginBody(expectedBytes)
-      case .body(let range): take(input.extracting(range))
+      case .body(let range):
+        let place = start + range.lowerBound..<start + range.upperBound
+        take(input.extracting(range), isLent ? connection.keep(place) : nil)
       case .bodyEnds: endBody()
       case .bodyFault, .transactionReset: dropBody()
       case .forwarded(let client):
@@ -289,11 +293,11 @@ final class SMTPSession {
     smtp.answer(.startInput)
   }
 
-  private func take(_ octets: Span<UInt8>) {
+  private func take(_ octets: Span<UInt8>, _ kept: Chunk?) {
     guard let body else { return }
     body.bytes += octets.count
     body.walker.feed(octets)
-    body.intake.append(octets)
+    if let kept { body.intake.append(kept) } else { body.intake.append(octets) }
     let limits = shared.limits
     let isShort = shared.counters.intakeBytesInMemory.load(ordering: .relaxed) > limits.storage.intakeMemoryBytes
     if isShort { body.intake.handOverEarly() }

@@ -93,6 +93,36 @@ struct StreamTests {
     #expect(mostQueued <= high + 256 * 1024)
   }
 
+  @Test("what was kept of a read stays as it is while the loop reads on, and what is small is not kept")
+  func keptReads() throws {
+    let sent = (0..<1_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+    var pieces: [Chunk] = []
+    var kept = 0
+    try withLoop(readSlabBytes: 1024) { loop in
+      try withPair(loop) { server, client in
+        server.onRead = { bytes in
+          #expect(server.keepRead(0..<511) == nil)
+          #expect(server.keepRead(0..<bytes.count + 1) == nil)
+          // All but the first octet, where that is enough.
+          if let rest = server.keepRead(1..<bytes.count) {
+            kept += 1
+            pieces += [Chunk(copying: bytes.extracting(0..<1)), rest]
+          } else {
+            pieces.append(Chunk(copying: bytes))
+          }
+        }
+        server.onEnd = { loop.stop() }
+        #expect(server.keepRead(0..<1024) == nil)
+        server.startReading()
+        client.write([Chunk(sent)]) { _ in client.shutdown() }
+      }
+    }
+    var got: [UInt8] = []
+    for piece in pieces { piece.withSpan { got.append(copying: $0) } }
+    #expect(got == sent)
+    #expect(kept > 100)
+  }
+
   @Test("small writes, corked and vectored, arrive whole and in order, and complete in order")
   func coalesced() throws {
     var expected: [UInt8] = []
