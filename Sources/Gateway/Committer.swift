@@ -59,7 +59,7 @@ final class Committer: Sendable {
   /// Hands over work. After `finish` it is answered as failed.
   func perform(_ work: CommitterWork) {
     switch work {
-    case .commit(let plan, _, let address) where plan.messages.isEmpty && !plan.needsOriginal:
+    case .commit(let plan, _, let address) where Committer.isRowsAlone(plan):
       let rows = PreparedPlan(changes: plan.changes) { address.send($0.map { .failed($0) } ?? .committed) }
       if !written.send([rows]) { rows.then(Committer.stopping) }
     case .record(let changes, let then):
@@ -72,8 +72,24 @@ final class Committer: Sendable {
     }
   }
 
+  /// True of a plan that puts nothing into the spool.
+  static func isRowsAlone(_ plan: CommitPlan) -> Bool { plan.messages.isEmpty && !plan.needsOriginal }
+
+  /// Hands over rows that no peer waits for: they go with the next commit, or after `wake`. A commit of their own would cost a sync, and
+  /// whoever waits for a 250 would wait for that too.
+  func performLater(_ plan: CommitPlan, _ address: ReturnAddress) {
+    let rows = PreparedPlan(changes: plan.changes) { address.send($0.map { .failed($0) } ?? .committed) }
+    if !written.leave([rows]) { rows.then(Committer.stopping) }
+  }
+
+  /// Has the rows committed that were handed over for later.
+  func wake() { written.wake() }
+
   /// Has done what nobody waits for. For once a second.
-  func tick() { arriving.wake() }
+  func tick() {
+    arriving.wake()
+    written.wake()
+  }
 
   private static let stopping = "the gateway is stopping"
 

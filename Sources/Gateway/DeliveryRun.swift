@@ -59,7 +59,11 @@ final class DeliveryRun {
         }
       case .commit(let plan):
         let address = lane.returnAddress { [self] completion in committed(completion) }
-        lane.shared.committer.perform(.commit(plan, .stored(entry.content), address))
+        if Committer.isRowsAlone(plan) {
+          lane.commitSoon(plan, address)
+        } else {
+          lane.shared.committer.perform(.commit(plan, .stored(entry.content), address))
+        }
       case .reply, .releaseOriginal: break
       case .finished: then(journey.entry)
       }

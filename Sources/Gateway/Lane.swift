@@ -32,6 +32,7 @@ final class Lane {
   private var sessions: [UInt64: SMTPSession] = [:]
   private var listeners: [Listener] = []
   private var ticker: LoopTimer?
+  private var settling: LoopTimer?
   private var draining = false
 
   /// Makes the loop; call on the lane's own thread.
@@ -47,6 +48,20 @@ final class Lane {
       self.deliveries.tick()
       if self.number == 0 { self.shared.lookAtQueue() }
       self.shared.committer.tick()
+    }
+  }
+
+  /// Outcomes of deliveries wait so long, in milliseconds, for a commit that they can go with. After a crash within that time the message
+  /// is delivered again, as after one within the commit.
+  private static let settlingMilliseconds: UInt64 = 20
+
+  /// Commits rows that no peer waits for, with others if there are any.
+  func commitSoon(_ plan: CommitPlan, _ address: ReturnAddress) {
+    shared.committer.performLater(plan, address)
+    guard settling == nil else { return }
+    settling = loop.timer(after: Lane.settlingMilliseconds) { [unowned self] in
+      self.settling = nil
+      self.shared.committer.wake()
     }
   }
 

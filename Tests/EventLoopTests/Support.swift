@@ -5,7 +5,8 @@ import Testing
 
 /// Runs a loop on the calling thread until the test stops it. A loop that nobody stops is a failed test, not a hanging one.
 func withLoop(
-  atMostSeconds: UInt64 = 60, readSlabBytes: Int = 256 * 1024, sourceLocation: SourceLocation = #_sourceLocation, _ body: (Loop) throws -> Void
+  atMostSeconds: UInt64 = 60, readSlabBytes: Int = 256 * 1024, sourceLocation: SourceLocation = #_sourceLocation,
+  _ body: (Loop) throws -> Void
 ) throws {
   let loop = try Loop(readSlabBytes: readSlabBytes)
   loop.timer(after: atMostSeconds * 1000) {
