@@ -102,7 +102,9 @@ class Bars:
         return self
 
     def svg(self) -> str:
-        left, wide, step = 260, _WIDTH - 260 - 90, 26
+        # Room for the longest name, letters being some eight wide.
+        left = max(260, 8 * max(len(name) for name, _, _ in self._bars))
+        wide, step = _WIDTH - left - 90, 26
         steps = _steps(max(max(value, *(reach or (0, 0))) for _, value, reach in self._bars))
         bottom = _TOP + step * len(self._bars)
 
