@@ -22,7 +22,7 @@ enum CommitterWork: Sendable {
 /// The two threads that write, one behind the other. The first appends what the lanes handed over since last time to the spool and
 /// syncs it once; the second commits all that is in the spool by then in one transaction of the ledger, and wakes the lanes (group
 /// commit: the disk's latency is shared). While one batch commits the next is being written, so that neither waits for the other's
-/// sync. What has no octets goes to the second at once.
+/// sync. What has no octets goes to the second at once, or with what it commits next when nobody waits for it.
 ///
 /// The order is what makes a 250 true: octets are synced before the rows that name them commit. A body no row names is garbage; a
 /// row never names a body that is not there.

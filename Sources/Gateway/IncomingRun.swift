@@ -89,8 +89,8 @@ final class IncomingRun {
     afterScan = { [self] outcome in judge(examination, outcome, at: instant) }
   }
 
-  /// A report may be the proof of a delivery that some lane waits for. The entry that it names is in the ledger: where no lane has it,
-  /// it is on its way there, or was settled this very moment, and the report is to come again.
+  /// A report may be the proof of a delivery that some lane waits for, or that waits in the ledger. Where neither has the entry that it
+  /// names, that was settled this very moment, and the report is to come again.
   private func pass(_ report: ReceivedDeliveryReport, of examination: Examination, at instant: Instant) {
     let address = lane.returnAddress { [self] completion in
       switch completion {
