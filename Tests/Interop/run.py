@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Runs the interoperability tests: black box, against the executable named by CERALACCA.
 
-python3 Tests/Interop/run.py [-k PATTERN] [--long] [--list] [--seed N] [--keep]
+python3 Tests/Interop/run.py [-k PATTERN] [--jobs N] [--long] [--list] [--seed N] [--keep]
 """
 
 import argparse
+import collections
 import os
 import sys
 import time
@@ -22,6 +23,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="print the tests and stop")
     parser.add_argument("--seed", type=int, help="the seed of everything random, to repeat a run")
     parser.add_argument("--keep", action="store_true", help="leave the folders of the run")
+    parser.add_argument("--jobs", type=int, default=1, help="so many runners beside each other; tests that look at times run alone, last")
+    parser.add_argument("--module", help="only the tests of this module, such as test_wire")
     parser.add_argument("--failfast", action="store_true", help="stop at the first failure")
     return parser.parse_args()
 
@@ -90,6 +93,8 @@ def main() -> int:
     tests = list({test.id(): test for test in tests}.values())
     if given.patterns:
         tests = [test for test in tests if any(pattern.lower() in test.id().lower() for pattern in given.patterns)]
+    if given.module:
+        tests = [test for test in tests if test.id().split(".")[0] == given.module]
     if given.list:
         print("\n".join(test.id() for test in tests))
         return 0
@@ -98,6 +103,12 @@ def main() -> int:
         print("There is no such executable: build it (swift build -c release) or name one in CERALACCA.")
         return 66
     base.raise_file_limit(65536)
+    if given.jobs > 1 and not given.failfast:
+        from interop import jobs
+
+        options = ["--seed", str(base.SEED)] + [word for pattern in given.patterns for word in ("-k", pattern)]
+        modules = collections.Counter(test.id().split(".")[0] for test in tests)
+        return jobs.run_beside(Path(__file__), options, modules, given.jobs)
     began = time.monotonic()
     result = Result(len(tests))
     result.failfast = given.failfast

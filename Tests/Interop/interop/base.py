@@ -93,10 +93,18 @@ _dice = random.SystemRandom()
 _given: set[int] = set()
 
 
+def _share() -> tuple[int, int]:
+    """The ports that this runner takes from: a share of its own where several run beside each other (INTEROP_PORTS, "1/3")."""
+    slot, slots = (int(word) for word in os.environ.get("INTEROP_PORTS", "0/1").split("/"))
+    width = 20000 // slots
+    return 12000 + slot * width, 12000 + (slot + 1) * width
+
+
 def free_block(count: int) -> int:
     """The first of `count` neighbouring ports that nobody has now, below the range the kernel takes for outgoing connections."""
+    lowest, end = _share()
     for _ in range(500):
-        base = _dice.randrange(12000, 32000 - count)
+        base = _dice.randrange(lowest, end - count)
         block = range(base, base + count)
         if _given.isdisjoint(block) and all(port_is_free(port) for port in block):
             _given.update(block)
