@@ -76,6 +76,7 @@ let package = Package(
     room("PEC", ["Octets", "Limits", "MIMEStream"]),
     room("Reception", ["Octets", "Limits", "MIMEStream", "PEC"]),
     room("ScanWire", ["Octets"]),
+    room("DovecotWire", ["Octets"]),
     room("MIMEViews", ["Octets", "Limits", "MIMEStream"]),
 
     // Floor 2, pure: a message's life.
@@ -117,7 +118,7 @@ let package = Package(
       [
         "Octets", "Limits", "Threading", "MIMEStream", "SMTPWire", "PEC", "Reception", "Journey", "EventLoop", "TLSPipe",
         "Signing", "Spool", "Ledger", "Mailstore", "Accounts", "ProviderIndex", "WebFetch", "LDAPSearch", "Configuration", "ScanWire",
-        "Scanning", "Quarantine", "ClockWatch", "Extracts", "Sealing", "LogRequests", log,
+        "Scanning", "Quarantine", "ClockWatch", "Extracts", "Sealing", "LogRequests", "DovecotWire", log,
       ]),
     // The scanner's own processes: the gateway and its key are not among them.
     room("ScannerWork", ["Channels", "Confinement", "Limits", "MIMEViews", "Octets", "ScanEngine", "ScanWire"]),
@@ -169,6 +170,7 @@ let package = Package(
     tests("LDAPSearchTests", ["LDAPSearch"], resources: [.copy("Fixtures")]),
     tests("JourneyTests", ["Journey", "Reception", "PEC", "MIMEStream", "Octets", "Limits"]),
     tests("ChannelsTests", ["Channels", "Octets"]),
+    tests("DovecotWireTests", ["DovecotWire", "Octets"]),
     tests("ScanWireTests", ["ScanWire"]),
     tests("MIMEViewsTests", ["MIMEViews", "MIMEStream", "Octets", "Limits"]),
     tests("ConfinementTests", ["Confinement"], resources: [.copy("Fixtures")]),

@@ -26,19 +26,20 @@ public final class Accounts: Sendable {
   /// Larger files are refused.
   public static let maximumBytes = 64 << 20
 
-  private let path: String
+  private let path: String?
   private let held: Mutex<PasswordFile>
 
-  /// Loads the file.
-  public init(path: String) throws(AccountsError) {
+  /// Loads the file; nil where nobody is known here, and another server is asked for everybody.
+  public init(path: String?) throws(AccountsError) {
     self.path = path
-    held = Mutex(PasswordFile(try Accounts.read(path)))
+    held = Mutex(PasswordFile(try path.map { path throws(AccountsError) in try Accounts.read(path) } ?? []))
   }
 
   /// Loads the file anew. When it throws, the users of before stay.
   /// - Returns: the lines that were skipped or not wholly obeyed.
   @discardableResult
   public func reload() throws(AccountsError) -> [AccountProblem] {
+    guard let path else { return [] }
     let fresh = PasswordFile(try Accounts.read(path))
     let taken = held.withLock { current in
       if fresh.count == 0, current.count > 0 { return false }

@@ -16,8 +16,10 @@ public struct GatewayConfiguration: Sendable, Equatable {
   public var signer: SignerSettings
   /// The server's certificate and key; nil where no listener speaks TLS.
   public var tls: TLSSettings?
-  /// The passwd-file of the mailboxes' holders (Dovecot's format).
-  public var usersFile: String
+  /// The passwd-file of the mailboxes' holders (Dovecot's format); nil where Dovecot alone knows them.
+  public var usersFile: String?
+  /// Dovecot's authentication socket, asked for who is not in the passwd-file.
+  public var dovecot: LocalTarget?
   /// Where local mail is delivered.
   public var mailboxes: MailboxStore
   /// Where mail comes in; at least one.
@@ -44,10 +46,11 @@ public struct GatewayConfiguration: Sendable, Equatable {
   /// A configuration with default bounds, one lane for each processor and text log lines.
   public init(
     hostname: String, provider: ProviderSettings, dataDirectory: String, index: IndexSettings, signer: SignerSettings,
-    tls: TLSSettings?, usersFile: String, mailboxes: MailboxStore, listeners: [ListenerSettings], routes: [RouteSettings],
+    tls: TLSSettings?, usersFile: String?, mailboxes: MailboxStore, listeners: [ListenerSettings], routes: [RouteSettings],
     ordinaryMail: OrdinaryMailSettings = OrdinaryMailSettings(), trust: TrustSettings = TrustSettings(),
     scanner: ScannerConfiguration?, certifiedLog: CertifiedLogSettings = CertifiedLogSettings(), clock: ClockSettings = ClockSettings(),
-    limits: Limits = Limits(), lanes: Int = GatewayConfiguration.processors, log: LogSettings = LogSettings()
+    limits: Limits = Limits(), lanes: Int = GatewayConfiguration.processors, log: LogSettings = LogSettings(),
+    dovecot: LocalTarget? = nil
   ) {
     self.hostname = hostname
     self.provider = provider
@@ -67,6 +70,7 @@ public struct GatewayConfiguration: Sendable, Equatable {
     self.limits = limits
     self.lanes = lanes
     self.log = log
+    self.dovecot = dovecot
   }
 
   /// The file of the provider index.
@@ -158,11 +162,19 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
   public var description: String { host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }
 
-/// Where an LMTP server listens.
-public enum LMTPTarget: Sendable, Equatable {
+/// Where a server beside us listens.
+public enum LocalTarget: Sendable, Equatable, CustomStringConvertible {
   case tcp(Endpoint)
   /// The path of a Unix socket.
   case unix(path: String)
+
+  /// `host:port` or `unix:/path`, as in the file.
+  public var description: String {
+    switch self {
+    case .tcp(let endpoint): endpoint.description
+    case .unix(let path): "unix:" + path
+    }
+  }
 }
 
 /// Where local mail is delivered.
@@ -170,7 +182,7 @@ public enum MailboxStore: Sendable, Equatable {
   /// Maildirs in this folder, one for each address.
   case maildir(root: String)
   /// An LMTP server (RFC 2033), such as Dovecot.
-  case lmtp(LMTPTarget)
+  case lmtp(LocalTarget)
   /// An SMTP server whose delivery reports prove what it delivered.
   case smtp(SMTPMailboxes)
 }

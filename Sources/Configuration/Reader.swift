@@ -26,8 +26,8 @@ struct Reader {
     let index = index(top)
     let signer = signer(top)
     let tls = tls(top)
-    let users = group(top, "users", ["passwdFile"], example: "{ passwdFile: users }").flatMap { file($0, "passwdFile", example: "users") }
     let mailboxes = mailboxes(top)
+    let users = users(top, mailboxes)
     let listeners = listeners(top)
     checkReports(mailboxes, listeners, top)
     let routes = routes(top)
@@ -44,8 +44,8 @@ struct Reader {
     else { return nil }
     return GatewayConfiguration(
       hostname: hostname, provider: provider, dataDirectory: dataDirectory, index: index, signer: signer, tls: tls,
-      usersFile: users, mailboxes: mailboxes, listeners: listeners, routes: routes, ordinaryMail: ordinaryMail, trust: trust,
-      scanner: scanner, certifiedLog: certifiedLog, clock: clock, limits: limits, lanes: lanes, log: logging)
+      usersFile: users.file, mailboxes: mailboxes, listeners: listeners, routes: routes, ordinaryMail: ordinaryMail, trust: trust,
+      scanner: scanner, certifiedLog: certifiedLog, clock: clock, limits: limits, lanes: lanes, log: logging, dovecot: users.dovecot)
   }
 
   // MARK: Parts that several keys share

@@ -124,16 +124,40 @@ extension Reader {
   }
 
   private func lmtp(_ section: Section) -> MailboxStore? {
-    guard let setting = section.optional("lmtp"), let text = section.text(setting) else { return nil }
+    let examples = "\"127.0.0.1:24\" or \"unix:/run/dovecot/lmtp\""
+    return section.optional("lmtp").flatMap { localTarget(section, $0, examples: examples) }.map { .lmtp($0) }
+  }
+
+  /// A server beside us: `host:port`, or `unix:` and the path of a socket.
+  private func localTarget(_ section: Section, _ setting: Setting, examples: String) -> LocalTarget? {
+    guard let text = section.text(setting) else { return nil }
     if text.hasPrefix("unix:"), text.count > 5 {
       let path = String(text.dropFirst(5))
-      return .lmtp(.unix(path: path.hasPrefix("/") ? path : "\(folder)/\(path)"))
+      return .unix(path: path.hasPrefix("/") ? path : "\(folder)/\(path)")
     }
-    if let endpoint = Words.endpoint(text) { return .lmtp(.tcp(endpoint)) }
-    log.add(
-      setting.place, key: setting.key, "\(setting.seen), which is no place to connect to",
-      "write one like \"127.0.0.1:24\" or \"unix:/run/dovecot/lmtp\"")
+    if let endpoint = Words.endpoint(text) { return .tcp(endpoint) }
+    log.add(setting.place, key: setting.key, "\(setting.seen), which is no place to connect to", "write one like \(examples)")
     return nil
+  }
+
+  // MARK: Users
+
+  /// Who may log in: a passwd-file, Dovecot, or both.
+  func users(_ top: Section, _ mailboxes: MailboxStore?) -> (file: String?, dovecot: LocalTarget?)? {
+    guard let section = group(top, "users", ["passwdFile", "dovecot"], example: "{ passwdFile: users }") else { return nil }
+    let examples = "\"unix:/run/dovecot/auth-ceralacca\" or \"127.0.0.1:12345\""
+    guard let dovecotSetting = section.optional("dovecot") else { return file(section, "passwdFile", example: "users").map { ($0, nil) } }
+    let dovecot = localTarget(section, dovecotSetting, examples: examples)
+    let passwdFile = section.optional("passwdFile").map { file(section, $0) }
+    if passwdFile == nil, case .maildir = mailboxes {
+      log.add(
+        section.place, key: "users.passwdFile", "is missing, and mailboxes.maildir needs it: only the file says which mailboxes there are",
+        "add it, or deliver by LMTP")
+      return nil
+    }
+    if case .some(nil) = passwdFile { return nil }
+    guard let dovecot else { return nil }
+    return (passwdFile ?? nil, dovecot)
   }
 
   /// Reports prove what was delivered, and they come in where all mail does.

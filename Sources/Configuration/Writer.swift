@@ -24,7 +24,7 @@ private struct Writer {
     lines.append("index: { \(index(it.index)) }")
     lines.append("signer: { certificate: \(path(it.signer.certificate)), key: \(signerKey(it.signer)), threads: \(it.signer.threads) }")
     if let tls = it.tls { lines.append("tls: { certificate: \(path(tls.certificate)), key: \(path(tls.key)) }") }
-    lines.append("users: { passwdFile: \(path(it.usersFile)) }")
+    lines.append("users: { \(users(it)) }")
     lines.append("mailboxes: { \(mailboxes(it.mailboxes)) }")
     lines.append("listeners:")
     lines += it.listeners.map { "  - { \(listener($0)) }" }
@@ -42,11 +42,16 @@ private struct Writer {
     return lines.joined(separator: "\n") + "\n"
   }
 
+  private func users(_ it: GatewayConfiguration) -> String {
+    var parts = it.usersFile.map { ["passwdFile: \(path($0))"] } ?? []
+    if let dovecot = it.dovecot { parts.append("dovecot: \(scalar(dovecot.description))") }
+    return parts.joined(separator: ", ")
+  }
+
   private func mailboxes(_ store: MailboxStore) -> String {
     switch store {
     case .maildir(let root): "maildir: \(path(root))"
-    case .lmtp(.tcp(let endpoint)): "lmtp: \(scalar(endpoint.description))"
-    case .lmtp(.unix(let path)): "lmtp: \(scalar("unix:" + path))"
+    case .lmtp(let target): "lmtp: \(scalar(target.description))"
     case .smtp(let smtp): "smtp: \(scalar(smtp.nextHop.description)), reportsFrom: \(list(smtp.reportsFrom.entries))"
     }
   }

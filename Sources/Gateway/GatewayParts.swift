@@ -147,8 +147,7 @@ final class GatewayParts {
     var kind = ClientProfile.Kind.lmtp
     switch configuration.mailboxes {
     case .maildir: return nil
-    case .lmtp(.tcp(let endpoint)): place = .tcp(host: endpoint.host, port: endpoint.port)
-    case .lmtp(.unix(let path)): place = .local(path: path)
+    case .lmtp(let target): place = NextHop.Place(target)
     case .smtp(let server):
       place = .tcp(host: server.nextHop.host, port: server.nextHop.port)
       kind = .smtp

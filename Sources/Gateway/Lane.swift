@@ -24,6 +24,8 @@ final class Lane {
   let shared: SharedState
   let number: Int
   private(set) var deliveries: Deliveries!
+  /// Asks Dovecot who may log in; nil where the passwd-file knows everybody.
+  private(set) var dovecot: DovecotLogin?
   /// Free octets on the spool's disk, looked at once a second.
   private(set) var freeBytes = Int.max
   private var mailbox: Mailbox<LaneMessage>!
@@ -42,6 +44,7 @@ final class Lane {
     loop = try Loop(readSlabBytes: 128 * 1024)
     mailbox = loop.mailbox { [unowned self] in self.handle($0) }
     deliveries = Deliveries(lane: self)
+    dovecot = shared.dovecot.map { DovecotLogin(lane: self, at: $0) }
     lookAtDisk()
     ticker = loop.timer(after: 1000, repeat: 1000) { [unowned self] in
       self.lookAtDisk()
@@ -146,6 +149,7 @@ final class Lane {
     case .drain: drain()
     case .stop:
       deliveries.stop()
+      dovecot?.close()
       loop.stop()
     }
   }

@@ -197,15 +197,18 @@ final class LogKeeper: Sendable {
 
   /// What is done once a day: the mailboxes are counted, old stamps renewed, and what is older than the law wants goes.
   private func keepDay(_ now: Instant) -> Bool {
-    var counts: [String: Int] = [:]
-    for domain in shared.points.routing.ownDomains { counts[domain] = 0 }
-    for address in shared.accounts.snapshot.names {
-      let domain = address.split(separator: "@").last.map { $0.lowercased() } ?? ""
-      counts[domain, default: 0] += 1
-    }
-    if let failure = commit([.mailboxes(day: LegalDay(now), counts: counts)]) {
-      shared.logger.error("the day's mailboxes could not be counted: \(failure)")
-      return false
+    // What Dovecot has is not known here, and a count without it would be wrong.
+    if configuration.dovecot == nil {
+      var counts: [String: Int] = [:]
+      for domain in shared.points.routing.ownDomains { counts[domain] = 0 }
+      for address in shared.accounts.snapshot.names {
+        let domain = address.split(separator: "@").last.map { $0.lowercased() } ?? ""
+        counts[domain, default: 0] += 1
+      }
+      if let failure = commit([.mailboxes(day: LegalDay(now), counts: counts)]) {
+        shared.logger.error("the day's mailboxes could not be counted: \(failure)")
+        return false
+      }
     }
     report(sealer.renew(at: now))
     do { try purge(now) } catch { shared.logger.error("what is too old could not be purged: \(error)") }

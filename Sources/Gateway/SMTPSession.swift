@@ -1,3 +1,4 @@
+import DovecotWire
 import EventLoop
 import Journey
 import Limits
@@ -217,15 +218,19 @@ final class SMTPSession {
 
   private func authenticate(_ login: String, _ password: String) {
     holds.insert(.answer)
-    let address = lane.returnAddress { [weak self] completion in
+    let answered: (AuthenticationAnswer) -> Void = { [weak self] answer in
       guard let self else { return }
-      if case .authentication(true) = completion {
-        smtp.answerAuthentication(.accepted(user: login))
-      } else {
-        shared.logger.notice("authentication failed", metadata: ["login": "\(login)", "peer": "\(peer)"])
-        smtp.answerAuthentication(.rejected)
-      }
+      if answer == .rejected { shared.logger.notice("authentication failed", metadata: ["login": "\(login)", "peer": "\(peer)"]) }
+      if !finished { smtp.answerAuthentication(answer) }
       release(.answer)
+    }
+    // A name that stands in the file is the file's to judge.
+    if let dovecot = lane.dovecot, !shared.accounts.exists(login) {
+      let attempt = AuthAttempt(login: login, password: password, remoteAddress: peer, isSecure: connection.isSecure)
+      return dovecot.check(attempt, then: answered)
+    }
+    let address = lane.returnAddress { completion in
+      if case .authentication(true) = completion { answered(.accepted(user: login)) } else { answered(.rejected) }
     }
     shared.authenticator.check(login: login, password: password, address)
   }
@@ -258,7 +263,7 @@ final class SMTPSession {
     if command.path.isEmpty { return Reply(553, "5.7.1", "The null sender cannot submit: certified mail has a sender") }
     guard let user = command.user ?? smtp.user else { return Reply(530, "5.7.0", "Authentication required") }
     guard ASCII.equal(user, command.path) else { return Reply(553, "5.7.1", "Sender address rejected: not owned by user") }
-    guard shared.accounts.exists(command.path) else { return Reply(553, "5.7.1", "Sender address rejected: no such user here") }
+    guard shared.mayBeUser(command.path) else { return Reply(553, "5.7.1", "Sender address rejected: no such user here") }
     return Reply(250, "2.1.0", "Ok")
   }
 

@@ -22,6 +22,13 @@ struct NextHop: Sendable {
   enum Place: Sendable {
     case tcp(host: String, port: Int)
     case local(path: String)
+
+    init(_ target: LocalTarget) {
+      switch target {
+      case .tcp(let endpoint): self = .tcp(host: endpoint.host, port: endpoint.port)
+      case .unix(let path): self = .local(path: path)
+      }
+    }
   }
 
   var name: String
@@ -55,6 +62,8 @@ final class SharedState: Sendable {
   let mailboxes: MailboxWriter?
   let authenticator: Authenticator
   let accounts: Accounts
+  /// Dovecot's authentication socket; nil where the file has all users.
+  let dovecot: NextHop.Place?
   let index: ProviderIndex
   let trust: TrustStore
   let examiner: Examiner
@@ -90,6 +99,7 @@ final class SharedState: Sendable {
     spool = parts.spool
     logger = parts.logger
     accounts = parts.accounts
+    dovecot = configuration.dovecot.map { NextHop.Place($0) }
     index = parts.index
     trust = parts.trust
     serverTLS = parts.serverTLS
@@ -176,6 +186,11 @@ final class SharedState: Sendable {
   /// True when it is certain that the recipient has no mailbox here; another server's mailboxes only it knows.
   func mailboxIsUnknown(_ recipient: String) -> Bool {
     mailboxes != nil && !accounts.exists(recipient) && !ASCII.equal(recipient, points.serviceMailbox) && !points.isExtractMailbox(recipient)
+  }
+
+  /// Whether a mailbox of that name may send: it stands in the file, or may be one of Dovecot's, who has vouched for it or a trusted peer.
+  func mayBeUser(_ address: String) -> Bool {
+    accounts.exists(address) || (dovecot != nil && points.routing.route(for: address) == .mailbox)
   }
 
   /// The present instant.

@@ -7,6 +7,7 @@ public struct Limits: Sendable, Equatable {
   public var message = MessageLimits()
   public var delivery = DeliveryLimits()
   public var deadlines = DeadlineLimits()
+  public var authentication = AuthenticationLimits()
   public var storage = StorageLimits()
   public var fetch = FetchLimits()
 

@@ -57,8 +57,11 @@ struct Inspection {
     }
     do {
       let accounts = try Accounts(path: configuration.usersFile)
-      facts.append("users: \(accounts.snapshot.count) in \(configuration.usersFile)")
-      warnings += accounts.problems.map { "\(configuration.usersFile): \($0)" }
+      if let file = configuration.usersFile {
+        facts.append("users: \(accounts.snapshot.count) in \(file)")
+        warnings += accounts.problems.map { "\(file): \($0)" }
+      }
+      if let dovecot = configuration.dovecot { facts.append("users: Dovecot at \(dovecot)") }
     } catch { errors.append("users: \(error)") }
     lookAtIndex(configuration)
     lookAtFetch(configuration.index)

@@ -115,6 +115,14 @@ import Testing
       "maildir: mail", "lmtp: \"unix:\"",
       "11:20: key 'mailboxes.lmtp': is 'unix:', which is no place to connect to; write one like \"127.0.0.1:24\" or \"unix:/run/dovecot/lmtp\""
     ),
+    Slip(
+      "passwdFile: users", "dovecot: \"unix:/run/auth\"",
+      "10:1: key 'users.passwdFile': is missing, and mailboxes.maildir needs it: only the file says which mailboxes there are; add it, or deliver by LMTP"
+    ),
+    Slip(
+      "passwdFile: users", "passwdFile: users, dovecot: /run/auth",
+      "10:37: key 'users.dovecot': is '/run/auth', which is no place to connect to; write one like \"unix:/run/dovecot/auth-ceralacca\" or \"127.0.0.1:12345\""
+    ),
     // Listeners.
     Slip("kind: trusted", "kind: Trusted", "13:13: key 'listeners[0].kind': is 'Trusted', which is not known; did you mean 'trusted'?"),
     Slip(

@@ -21,6 +21,7 @@ import Testing
     it.limits.message.maximumBytes += 524_288
     it.limits.message.maximumBytesTimesRecipients = nil
     it.limits.deadlines.firstSeconds = 2
+    it.dovecot = .unix(path: "/run/dovecot/auth-ceralacca")
     #expect(
       it.yaml(in: "/etc/ceralacca") == """
         hostname: mx.alfa.test
@@ -34,7 +35,7 @@ import Testing
         index: { file: index.ldif }
         signer: { certificate: signer.pem, key: signer.key, threads: 2 }
         tls: { certificate: tls.pem, key: tls.key }
-        users: { passwdFile: users }
+        users: { passwdFile: users, dovecot: "unix:/run/dovecot/auth-ceralacca" }
         mailboxes: { lmtp: "unix:/run/dovecot/lmtp" }
         listeners:
           - { kind: submission, address: 127.0.0.1, port: 0 }

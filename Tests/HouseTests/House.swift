@@ -42,7 +42,7 @@ enum HouseRules {
   /// The floors, from the ground up (ARCHITECTURE.md).
   static let ground: Set<String> = ["Octets", "Limits", "Threading", "Channels", "Digests"]
   static let pure: Set<String> = [
-    "MIMEStream", "SMTPWire", "PEC", "Reception", "ScanWire", "MIMEViews", "Journey", "Evidence", "Extracts", "LogRequests",
+    "MIMEStream", "SMTPWire", "PEC", "Reception", "ScanWire", "DovecotWire", "MIMEViews", "Journey", "Evidence", "Extracts", "LogRequests",
   ]
   static let inputOutput: Set<String> = [
     "EventLoop", "TLSPipe", "Signing", "Spool", "Ledger", "Mailstore", "Accounts", "ProviderIndex", "WebFetch", "LDAPSearch",
