@@ -180,6 +180,11 @@ class Way(InteropTest):
             self.assertEqual(session.data(sent.octets).code, 250)
         got = here.imap(GIULIA, lambda stored: stored.header.get("Message-ID") == sent.message_id)
         self.assertEqual((got.kind, got.octets.endswith(sent.octets)), ("", True))
+        with Wire(here.port(25), host=self.ordinary_host) as session:
+            session.ehlo("mx.example.test")
+            session.envelope(WORLD, ["postmaster@example.org"])
+            self.assertEqual(session.data(compose.simple("Per il responsabile", to="postmaster@example.org").octets).code, 250)
+        here.imap(GIULIA, lambda stored: stored.header.get("Subject") == "Per il responsabile")
         # From Giulia to the world and to Anna.
         sent = compose.simple("Da Giulia", [WORLD, ANNA], GIULIA)
         with here.submission_to("127.0.0.2", GIULIA) as session:
