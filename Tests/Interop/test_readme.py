@@ -17,6 +17,7 @@ ROOT = HERE.parents[1]
 ELSEWHERE = {
     "./Appliance/run": ".ci/run",
     "./Appliance/test": ".ci/run",
+    "./Appliance/image/build": "Tests/Interop/interop/image.py",
     "./Benchmarks/run": ".ci/run",  # the quick form of it
     "./Benchmarks/run --quick": ".ci/run",
     "./Benchmarks/run log": ".ci/run",

@@ -14,7 +14,8 @@ from pathlib import Path
 from .base import REPOSITORY, end, find, new_folder, note, poll, run, spawn, tail
 from .guarded import Guarded, Signatures
 
-BUILD = REPOSITORY / "Appliance" / "image" / "build"
+#: As README.md says it.
+BUILD = "./Appliance/image/build"
 LAYOUT = REPOSITORY / ".build" / "image" / "oci"
 #: The number that the image's files and volumes know its user by.
 USER = 10025
@@ -45,8 +46,8 @@ class Image:
             stamp = LAYOUT.parent / "made-of"
             if not LAYOUT.is_dir() or not stamp.is_file() or stamp.read_text() != made_of():
                 note("building the image")
-                done = run([BUILD], seconds=1500)
-                assert done.returncode == 0, f"Appliance/image/build: {done.returncode}\n{done.stderr.decode(errors='replace')[-4000:]}"
+                done = run([BUILD], seconds=1500, cwd=REPOSITORY)
+                assert done.returncode == 0, f"{BUILD}: {done.returncode}\n{done.stderr.decode(errors='replace')[-4000:]}"
                 stamp.write_text(made_of())
             cls._one = cls(LAYOUT)
         return cls._one
