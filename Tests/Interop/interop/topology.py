@@ -122,7 +122,9 @@ class Topology(Gateway):
         """What its README tells to do, in the folder of the example."""
         for part in ("etc/ssl/certs", "etc/ssl/private", "run/opendkim", "run/dovecot", "var/log", "var/lib/postfix", "var/spool/postfix"):
             (self.root / part).mkdir(parents=True)
-        for part, user in (("var/lib/postfix", "postfix"), ("run/opendkim", "opendkim")):
+        # While postlogd does not run, postsuper writes the log itself, and not as root.
+        self.mail_log.touch()
+        for part, user in (("var/lib/postfix", "postfix"), ("run/opendkim", "opendkim"), ("var/log/mail.log", "postfix")):
             shutil.chown(self.root / part, user)
         copy = self.folder / "example"
         shutil.copytree(EXAMPLES / self.name, copy)
