@@ -3,9 +3,9 @@ import Octets
 
 /// The verbs of SMTP commands.
 enum Verb: String, Sendable, CaseIterable {
-  case ehlo, helo, mail, rcpt, data, bdat, rset, noop, vrfy, help, quit, auth, starttls, xclient
+  case ehlo, helo, mail, rcpt, data, bdat, rset, noop, vrfy, help, quit, auth, starttls, xclient, xforward
   // Known, and not to be had here: 502 instead of 500 (RFC 5321 §4.2.4).
-  case expn, turn, etrn, atrn, send, soml, saml, burl, xforward
+  case expn, turn, etrn, atrn, send, soml, saml, burl
 
   /// The verb at the begin of `line`, up to the first space, in any case of letters.
   init?(_ line: [UInt8]) {

@@ -50,7 +50,7 @@ extension SMTPServer {
     case (_, .rset): return reset(command)
     case (_, .quit): return quit(command)
     case (_, .vrfy): return verify(command)
-    case (_, .expn), (_, .turn), (_, .etrn), (_, .atrn), (_, .send), (_, .soml), (_, .saml), (_, .burl), (_, .xforward):
+    case (_, .expn), (_, .turn), (_, .etrn), (_, .atrn), (_, .send), (_, .soml), (_, .saml), (_, .burl):
       return refuse(Reply(502, "5.5.1", "Command not implemented"))
     case (.connected, .mail), (.connected, .rcpt), (.connected, .data), (.connected, .auth), (.connected, .starttls):
       return refuse(Reply(503, "5.5.1", "Send EHLO first"))
@@ -77,9 +77,11 @@ extension SMTPServer {
     case (.greeted, .starttls), (.mail, .starttls), (.recipients, .starttls), (.chunking, .starttls), (.broken, .starttls):
       return startTLS(command)
     case (.connected, .xclient), (.greeted, .xclient): return forward(command)
-    case (.mail, .xclient), (.recipients, .xclient), (.chunking, .xclient), (.broken, .xclient):
+    case (.connected, .xforward), (.greeted, .xforward): return noteOrigin(command)
+    case (.mail, .xclient), (.recipients, .xclient), (.chunking, .xclient), (.broken, .xclient),
+      (.mail, .xforward), (.recipients, .xforward), (.chunking, .xforward), (.broken, .xforward):
       return refuse(
-        profile.trustsPeer ? Reply(503, "5.5.1", "Mail transaction in progress") : Reply(502, "5.5.1", "Command not implemented"))
+        profile.believesPeer ? Reply(503, "5.5.1", "Mail transaction in progress") : Reply(502, "5.5.1", "Command not implemented"))
     }
   }
 
@@ -141,6 +143,7 @@ extension SMTPServer {
     // RFC 5321 §4.1.4: EHLO in mid transaction is a RSET.
     let event = clearTransaction()
     stage = .greeted
+    origin = nil
     isExtended = extended
     // RFC 2034 §4: no enhanced code in the answers to EHLO and HELO.
     say(Reply(code: 250, enhanced: nil, lines: [profile.hostname] + (extended ? extensions : [])))
@@ -159,7 +162,9 @@ extension SMTPServer {
     }
     lines.append("ENHANCEDSTATUSCODES")  // RFC 2034
     if profile.offersEightBit { lines.append("8BITMIME") }  // RFC 6152
-    if profile.trustsPeer { lines.append(XClient.announcement) }
+    if profile.believesPeer {
+      lines += [profile.trustsPeer ? XClient.announcement : XClient.announcementWithoutLogin, XForward.announcement]
+    }
     if profile.offersChunking { lines.append("CHUNKING") }  // RFC 3030
     return lines
   }
@@ -230,15 +235,27 @@ extension SMTPServer {
   }
 
   private mutating func forward(_ command: Command) -> ServerEvent? {
-    guard profile.trustsPeer else { return refuse(Reply(502, "5.5.1", "Command not implemented")) }
-    guard XClient.apply(command.words, to: &forwarded) else { return refuse(Reply(501, "5.5.4", "Bad XCLIENT parameter syntax")) }
+    guard profile.believesPeer else { return refuse(Reply(502, "5.5.1", "Command not implemented")) }
+    guard XClient.apply(command.words, to: &forwarded, namesUsers: profile.trustsPeer) else {
+      return refuse(Reply(501, "5.5.4", "Bad XCLIENT parameter syntax"))
+    }
     // Postfix XCLIENT_README: as on a new connection, but what XCLIENT said stays.
     user = forwarded.login
     heloName = nil
+    origin = nil
     isExtended = false
     stage = .connected
     greet()
     return .forwarded(forwarded)
+  }
+
+  /// XFORWARD: what it says holds up to the end of the next transaction.
+  private mutating func noteOrigin(_ command: Command) -> ServerEvent? {
+    guard profile.believesPeer else { return refuse(Reply(502, "5.5.1", "Command not implemented")) }
+    var told = origin ?? OriginalClient()
+    guard XForward.apply(command.words, to: &told) else { return refuse(Reply(501, "5.5.4", "Bad XFORWARD parameter syntax")) }
+    origin = told
+    return done(.ok)
   }
 
   // MARK: AUTH

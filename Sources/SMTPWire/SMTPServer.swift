@@ -22,11 +22,16 @@ public struct SMTPServer: Sendable {
   public internal(set) var isExtended = false
   /// What a trusted peer said about its client.
   public internal(set) var forwarded = ForwardedClient()
+  /// What a listed peer said about the client of the transaction that comes, or is under way; nil when it said nothing.
+  public internal(set) var origin: OriginalClient?
   /// Messages that were answered with 2xx.
   public internal(set) var acceptedMessages = 0
 
   var phase = Phase.command
-  var stage = Stage.connected
+  var stage = Stage.connected {
+    // What was said about one message's client says nothing about the next one's.
+    didSet { if origin != nil, SMTPServer.isTransaction(oldValue), !SMTPServer.isTransaction(stage) { origin = nil } }
+  }
   var reader: LineReader
   var decoder: BodyDecoder
   var output: [UInt8] = []
@@ -158,7 +163,9 @@ public struct SMTPServer: Sendable {
   }
 
   /// True from the first accepted MAIL to the end of its transaction.
-  public var isInTransaction: Bool {
+  public var isInTransaction: Bool { SMTPServer.isTransaction(stage) }
+
+  private static func isTransaction(_ stage: Stage) -> Bool {
     switch stage {
     case .connected, .greeted: false
     case .mail, .recipients, .chunking, .broken: true
@@ -240,6 +247,7 @@ public struct SMTPServer: Sendable {
       isSecure = true
       user = nil
       heloName = nil
+      origin = nil
       isExtended = false
       stage = .connected
       reader.reset()

@@ -31,6 +31,8 @@ public struct ServerProfile: Sendable {
   public var offersChunking = true
   /// PIPELINING (RFC 2920). Commands in groups are understood in any case.
   public var offersPipelining = true
+  /// Whether this session's peer may say who its client is, by XCLIENT without LOGIN and by XFORWARD. A trusted peer may in any case.
+  public var hearsForwarding = false
 
   /// - Parameters:
   ///   - hostname: a fully qualified domain name.
@@ -57,13 +59,16 @@ public struct ServerProfile: Sendable {
     }
   }
 
-  /// True when XCLIENT is believed.
+  /// True when XCLIENT names the user too.
   var trustsPeer: Bool {
     switch trust {
     case .trustedPeer: true
     case .submission, .incoming: false
     }
   }
+
+  /// True when XCLIENT and XFORWARD are heard.
+  var believesPeer: Bool { trustsPeer || hearsForwarding }
 }
 
 /// A SASL mechanism that is offered (RFC 4954).
@@ -140,7 +145,7 @@ public enum BodyFault: Sendable, Equatable {
 /// What a trusted peer said about its client by XCLIENT; nil for what is unavailable or was not said.
 public struct ForwardedClient: Sendable, Equatable {
   public var name: String?
-  /// IPv4, or IPv6 without the `IPv6:` prefix.
+  /// IPv4, or IPv6 without the `IPv6:` prefix, in its usual spelling.
   public var address: String?
   public var port: Int?
   /// `SMTP` or `ESMTP`.

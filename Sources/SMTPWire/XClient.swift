@@ -46,19 +46,19 @@ enum XText {
 
 /// XCLIENT as Postfix documents it: a trusted server tells who its client is.
 enum XClient {
-  /// What EHLO announces.
+  /// What EHLO announces to a peer that names users.
   static let announcement = "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"
+  /// What EHLO announces to a peer that names clients only.
+  static let announcementWithoutLogin = "XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT"
 
   /// Takes the attributes of one command into `client`; what the command does not name stays. False, and nothing taken, when
   /// anything of it is wrong.
-  static func apply(_ words: [ArraySlice<UInt8>], to client: inout ForwardedClient) -> Bool {
+  /// - Parameter namesUsers: whether LOGIN is among the attributes.
+  static func apply(_ words: [ArraySlice<UInt8>], to client: inout ForwardedClient, namesUsers: Bool) -> Bool {
     guard !words.isEmpty else { return false }
     var told = client
     for word in words {
-      guard let sign = word.firstIndex(of: UInt8(ascii: "=")), let octets = XText.decode(word[(sign + 1)...]), octets.count <= 255,
-        octets.allSatisfy({ $0 >= 32 && $0 != 127 }), let value = String(validating: octets, as: UTF8.self)
-      else { return false }
-      guard set(ASCII.lowercased(String(decoding: word[..<sign], as: UTF8.self)), to: value, in: &told) else { return false }
+      guard let (name, value) = XText.attribute(word), namesUsers || name != "login", set(name, to: value, in: &told) else { return false }
     }
     client = told
     return true
@@ -91,15 +91,8 @@ enum XClient {
   ) -> Bool {
     client[keyPath: key] = nil
     guard let value else { return true }
-    let octets = Array(value.utf8)
-    if ASCII.equal(octets.prefix(5), "IPv6:".utf8) {
-      guard AddressParser.isIPv6(octets[5...]) else { return false }
-      client[keyPath: key] = String(decoding: octets[5...], as: UTF8.self)
-    } else {
-      guard AddressParser.isIPv4(octets[...]) else { return false }
-      client[keyPath: key] = value
-    }
-    return true
+    client[keyPath: key] = XText.address(value)
+    return client[keyPath: key] != nil
   }
 
   private static func setPort(_ value: String?, _ key: WritableKeyPath<ForwardedClient, Int?>, in client: inout ForwardedClient) -> Bool {
