@@ -232,12 +232,18 @@ public struct ListenerSettings: Sendable, Equatable {
   public var address: String
   /// 0 for any free port.
   public var port: Int
+  /// Peers that must say first whom they speak for (PROXY protocol); nil for none.
+  public var proxies: PeerList?
+  /// Peers that may say who a message's client is (XCLIENT, XFORWARD); nil for none. At a trusted listener its peers may, without this.
+  public var forwarders: PeerList?
 
   /// A listener.
-  public init(kind: ListenerKind, address: String, port: Int) {
+  public init(kind: ListenerKind, address: String, port: Int, proxies: PeerList? = nil, forwarders: PeerList? = nil) {
     self.kind = kind
     self.address = address
     self.port = port
+    self.proxies = proxies
+    self.forwarders = forwarders
   }
 }
 
@@ -289,6 +295,8 @@ public struct RouteSettings: Sendable, Equatable {
 /// The form of log lines.
 public enum LogFormat: String, Sendable, CaseIterable {
   case text, json
+  /// As a file of syslog has them, what is about mail in Postfix's words.
+  case syslog
 }
 
 /// How much is logged, the names of swift-log.

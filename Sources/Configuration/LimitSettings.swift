@@ -62,6 +62,14 @@ struct LimitKey: Sendable {
     LimitKey("secondSeconds", .one, 2...86_400, \.deadlines.secondSeconds),
   ]
 
+  /// The bounds that are none unless a number is given.
+  static let rateRange: ClosedRange<Double> = 1...1_000_000
+  static let ofRates: [(name: String, bound: WritableKeyPath<Limits, Int?> & Sendable)] = [
+    ("messagesPerUserPerHour", \.rates.messagesPerUserPerHour), ("recipientsPerUserPerHour", \.rates.recipientsPerUserPerHour),
+    ("connectionsPerPeerPerMinute", \.rates.connectionsPerPeerPerMinute),
+    ("messagesPerPeerPerMinute", \.rates.messagesPerPeerPerMinute),
+  ]
+
   /// A number as the file has it: whole where it is whole.
   static func text(_ value: Double) -> String {
     value == value.rounded() && abs(value) < 1e15 ? String(Int(value)) : String(value)

@@ -172,7 +172,7 @@ struct Reader {
   private func limits(_ top: Section) -> Limits? {
     var limits = Limits()
     guard top.has("limits") else { return limits }
-    let known = LimitKey.all.map(\.name) + [LimitKey.sizeTimesRecipients, LimitKey.deadlines]
+    let known = LimitKey.all.map(\.name) + [LimitKey.sizeTimesRecipients, LimitKey.deadlines] + LimitKey.ofRates.map(\.name)
     guard let section = top.optional("limits").flatMap({ section($0, known) }) else { return nil }
     for key in LimitKey.all {
       guard let value = section.number(section.optional(key.name), key.range, whole: key.unit == .one) else { continue }
@@ -186,6 +186,7 @@ struct Reader {
       }
     }
     deadlines(section, &limits)
+    rates(section, &limits)
     let ordered: [(low: String, value: Int, high: String, most: Int)] = [
       ("formalMegabytes", limits.message.formalBytes, "maximumMessageMegabytes", limits.message.maximumBytes),
       ("firstRetrySeconds", limits.delivery.firstRetrySeconds, "lastRetrySeconds", limits.delivery.lastRetrySeconds),

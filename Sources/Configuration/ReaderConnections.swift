@@ -10,7 +10,7 @@ extension Reader {
     var listeners: [ListenerSettings] = []
     var speakers: [KindWord] = []
     for item in items {
-      guard let section = section(item, ["kind", "address", "port", "peers", "user"]) else { continue }
+      guard let section = section(item, ["kind", "address", "port", "peers", "user", "proxies", "forwarders"]) else { continue }
       let word = section.choice(section.required("kind", example: "submission"), KindWord.self)
       if let word, word != .trusted { speakers.append(word) }
       guard let listener = listener(section, word) else { continue }
@@ -58,8 +58,14 @@ extension Reader {
         section.refuse(name, "has no meaning for a listener of kind \(word.rawValue)", "remove it, or make the kind 'trusted'")
       }
     }
-    guard let kind, let address, let port else { return nil }
-    return ListenerSettings(kind: kind, address: address, port: port)
+    let proxies = section.has("proxies") ? peers(section, "proxies") : nil
+    let forwarders = section.has("forwarders") ? peers(section, "forwarders") : nil
+    if word == .trusted {
+      section.refuse("forwarders", "has no meaning for a listener of kind trusted: its peers may speak for others", "remove it")
+    }
+    guard let kind, let address, let port, section.has("proxies") == (proxies != nil), section.has("forwarders") == (forwarders != nil)
+    else { return nil }
+    return ListenerSettings(kind: kind, address: address, port: port, proxies: proxies, forwarders: forwarders)
   }
 
   /// A list of addresses and networks that must be there.

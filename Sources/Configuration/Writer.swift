@@ -148,7 +148,9 @@ private struct Writer {
   }
 
   private func listener(_ listener: ListenerSettings) -> String {
-    let place = "kind: \(listener.kind.name), address: \(scalar(listener.address)), port: \(listener.port)"
+    var place = "kind: \(listener.kind.name), address: \(scalar(listener.address)), port: \(listener.port)"
+    if let proxies = listener.proxies { place += ", proxies: \(list(proxies.entries))" }
+    if let forwarders = listener.forwarders { place += ", forwarders: \(list(forwarders.entries))" }
     switch listener.kind {
     case .submission, .submissions, .incoming: return place
     case .trusted(let peers, let user): return "\(place), peers: \(list(peers.entries)), user: \(user.rawValue)"
@@ -171,6 +173,7 @@ private struct Writer {
       let value = limits.message.maximumBytesTimesRecipients.map { LimitKey.text(Double($0) / Double(LimitKey.Unit.megabytes.rawValue)) }
       lines.append("\(LimitKey.sizeTimesRecipients): \(value ?? "none")")
     }
+    lines += LimitKey.ofRates.compactMap { key in limits[keyPath: key.bound].map { "\(key.name): \($0)" } }
     let deadlines = LimitKey.ofDeadlines.filter { limits[keyPath: $0.bound] != usual[keyPath: $0.bound] }
     if !deadlines.isEmpty {
       let parts = deadlines.map { "\($0.name): \($0.text(in: limits))" }

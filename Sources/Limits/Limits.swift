@@ -10,6 +10,7 @@ public struct Limits: Sendable, Equatable {
   public var authentication = AuthenticationLimits()
   public var storage = StorageLimits()
   public var fetch = FetchLimits()
+  public var rates = RateLimits()
 
   /// The defaults.
   public init() {}
@@ -40,7 +41,9 @@ public struct ConnectionLimits: Sendable, Equatable {
   public var slowestBodyBytesPerSecond = 256
   /// How long a body may be slow before it is given up.
   public var slowBodyGraceSeconds = 60
-  /// A TLS handshake must be through by then.
+  /// What a proxy says about its client (PROXY protocol, version 2), with all its fields.
+  public let proxyHeaderBytes = 4096
+  /// A TLS handshake must be through by then, and so must a proxy's header.
   public var handshakeTimeoutSeconds = 60
   /// An SMTP session may last this long at the most.
   public var sessionSeconds = 4 * 3600

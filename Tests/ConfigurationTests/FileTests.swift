@@ -153,7 +153,14 @@ enum Fixtures {
     #expect(it.index.fetch?.usesLDAP == false)
     let peers = try #require(PeerList(["127.0.0.1", "2001:db8::/32"]))
     #expect(it.mailboxes == .smtp(SMTPMailboxes(nextHop: Endpoint(host: "mail.alfa.test", port: 2525), reportsFrom: peers)))
-    #expect(it.listeners == [ListenerSettings(kind: .incoming, address: "::", port: 25)])
+    let proxies = try #require(PeerList(["192.0.2.0/24", "2001:db8::/32"]))
+    #expect(
+      it.listeners == [
+        ListenerSettings(kind: .incoming, address: "::", port: 25, proxies: proxies, forwarders: PeerList(["127.0.0.1"]))
+      ])
+    var rates = RateLimits()
+    (rates.recipientsPerUserPerHour, rates.messagesPerPeerPerMinute) = (500, 60)
+    #expect(it.limits.rates == rates)
     #expect(
       it.ordinaryMail
         == OrdinaryMailSettings(

@@ -27,6 +27,10 @@ import Testing
     let usual = Limits()
     for key in LimitKey.all { #expect(rows[key.name] == key.text(in: usual), "\(key.name)") }
     for key in LimitKey.ofDeadlines { #expect(rows["deadlines." + key.name] == key.text(in: usual), "\(key.name)") }
+    for key in LimitKey.ofRates {
+      #expect(usual[keyPath: key.bound] == nil)
+      #expect(rows[key.name] == "none", "\(key.name)")
+    }
     let megabytes = Double(try #require(usual.message.maximumBytesTimesRecipients)) / Double(LimitKey.Unit.megabytes.rawValue)
     #expect(rows[LimitKey.sizeTimesRecipients] == LimitKey.text(megabytes))
   }

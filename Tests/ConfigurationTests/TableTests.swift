@@ -163,7 +163,18 @@ import Testing
       "14:5: key 'listeners[1]': has the address and port of an earlier listener; give it another port"),
     Slip(
       "  - { kind: trusted", "  - trusted\n  - { kind: trusted",
-      "13:5: key 'listeners[0]': is 'trusted', but must be a group of keys; give it the keys kind, address, port, peers and user"),
+      "13:5: key 'listeners[0]': is 'trusted', but must be a group of keys; give it the keys kind, address, port, peers, user, proxies and forwarders"
+    ),
+    Slip(
+      "user: xclient }", "user: xclient, proxies: [10.1.0.0/8] }",
+      "13:100: key 'listeners[0].proxies[0]': '10.1.0.0/8' has bits beyond its prefix; write the network's first address, or leave out '/8' to mean this one address"
+    ),
+    Slip(
+      "user: xclient }", "user: xclient, proxies: [] }",
+      "13:99: key 'listeners[0].proxies': is an empty list; name at least one of addresses or networks"),
+    Slip(
+      "user: xclient }", "user: xclient, forwarders: [127.0.0.1] }",
+      "13:90: key 'listeners[0].forwarders': has no meaning for a listener of kind trusted: its peers may speak for others; remove it"),
     // Routes.
     Slip(
       "nextHop: \"127.0.0.1:10026\"", "nextHop: mx.alfa.test",
@@ -201,7 +212,7 @@ import Testing
     Slip(
       "routes:\n", "limits: 5\nroutes:\n",
       "14:9: key 'limits': is '5', but must be a group of keys; give it the keys "
-        + Section.list(LimitKey.all.map(\.name) + [LimitKey.sizeTimesRecipients, LimitKey.deadlines])),
+        + Section.list(LimitKey.all.map(\.name) + [LimitKey.sizeTimesRecipients, LimitKey.deadlines] + LimitKey.ofRates.map(\.name))),
     Slip(
       "routes:\n", "limits: { formalMegabytes: 101 }\nroutes:\n",
       "14:11: key 'limits.formalMegabytes': is above limits.maximumMessageMegabytes; lower the one or raise the other"),
@@ -226,6 +237,13 @@ import Testing
     Slip(
       "routes:\n", "limits: { sizeTimesRecipientsMegabytes: no }\nroutes:\n",
       "14:41: key 'limits.sizeTimesRecipientsMegabytes': is 'no', but must be a number or none; write a number from 0.01 to 1000000, or none"
+    ),
+    Slip(
+      "routes:\n", "limits: { messagesPerUserPerHour: 0 }\nroutes:\n",
+      "14:35: key 'limits.messagesPerUserPerHour': is '0', which is out of range; write a whole number from 1 to 1000000, or none"),
+    Slip(
+      "routes:\n", "limits: { connectionsPerPeerPerMinute: 1.5 }\nroutes:\n",
+      "14:40: key 'limits.connectionsPerPeerPerMinute': is '1.5', but must be a whole number or none; write a whole number from 1 to 1000000, or none"
     ),
     Slip("routes:\n", "lanes: 257\nroutes:\n", "14:8: key 'lanes': is '257', which is out of range; write a whole number from 1 to 256"),
     Slip(
