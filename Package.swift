@@ -203,7 +203,7 @@ let package = Package(
     tests("AccountsTests", ["Accounts"]),
     tests("ProviderIndexTests", ["ProviderIndex", "PEC"]),
     tests("ConfigurationTests", ["Configuration", "Limits"], resources: [.copy("Fixtures")]),
-    tests("GatewayTests", ["Gateway", "Journey", "Spool", "Ledger", "Signing", "PEC", "MIMEStream", "Limits", "Octets"]),
+    tests("GatewayTests", ["Gateway", "Journey", "Spool", "Ledger", "Signing", "PEC", "MIMEStream", "SMTPWire", "Limits", "Octets", log]),
     tests("OperationsTests", ["Operations", "Configuration", "Journey", "Octets", "PEC", "Quarantine", "Signing"]),
     tests(
       "LaboratoryTests",

@@ -13,6 +13,8 @@ public final class Connection {
   /// The handshake came through.
   public var onSecure: (() -> Void)?
   private var closed = false
+  /// True while octets are taken that the stream is not lending.
+  private var isFeeding = false
 
   /// A connection over a stream that does not read yet.
   public init(_ stream: EventLoop.Stream) {
@@ -46,7 +48,14 @@ public final class Connection {
   }
 
   /// Keeps some of the octets that `onOctets` is lending just now: see `Stream.keepRead`. What was decrypted is never kept.
-  func keep(_ range: Range<Int>) -> Chunk? { pipe == nil ? stream.keepRead(range) : nil }
+  func keep(_ range: Range<Int>) -> Chunk? { pipe == nil && !isFeeding ? stream.keepRead(range) : nil }
+
+  /// Takes octets that somebody read from the stream before this connection began.
+  func feed(_ octets: [UInt8]) {
+    isFeeding = true
+    if !closed { arrived(octets.span) }
+    isFeeding = false
+  }
 
   /// Takes no more octets for now: the peer feels it.
   public func pause() { if !closed { stream.stopReading() } }

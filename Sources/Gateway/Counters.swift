@@ -28,9 +28,10 @@ final class Admission: Sendable {
     self.maximumPerPeer = maximumPerPeer
   }
 
-  /// Counts a connection in, or says why it must wait.
-  func enter(_ peer: String, open: Int) -> String? {
+  /// Counts a connection in, or says why it must wait. Of no peer it counts only among all.
+  func enter(_ peer: String?, open: Int) -> String? {
     if open >= maximum { return "too many connections" }
+    guard let peer else { return nil }
     return peers.withLock { counts in
       let count = counts[peer, default: 0]
       if count >= maximumPerPeer { return "too many connections from your address" }

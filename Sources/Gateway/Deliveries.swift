@@ -242,7 +242,10 @@ final class Deliveries {
     return RelayJob(
       sender: token == nil ? entry.sender : points.provider.serviceAddress, recipients: entry.recipients, content: content,
       bytes: entry.bytes, hasEightBit: entry.hasEightBit, envelopeID: token
-    ) { [weak self] fates in self?.attempted(entry.id, fates) }
+    ) { [weak self] fates, relay in
+      self?.underway[entry.id]?.relay = relay
+      self?.attempted(entry.id, fates)
+    }
   }
 
   /// Into a mailbox of our own, by the mailbox thread.

@@ -1,4 +1,5 @@
 import Journey
+import Logging
 import Octets
 import PEC
 
@@ -9,6 +10,8 @@ final class DeliveryRun {
   private var journey: DeliveryJourney
   private let delivery: PendingDelivery
   private var entry: QueueEntry { delivery.entry }
+  /// What is told of the attempt.
+  private var fates: [RecipientFate] = []
 
   init(lane: Lane, delivery: PendingDelivery, then: @escaping (QueueEntry) -> Void) {
     self.lane = lane
@@ -19,7 +22,8 @@ final class DeliveryRun {
 
   /// - Parameter isReport: true when the fates are what a delivery report said, or were certain without an attempt.
   func start(_ fates: [RecipientFate], isReport: Bool) {
-    for fate in fates { log(fate) }
+    self.fates = fates
+    for (number, fate) in fates.enumerated() { log(fate, opens: number == 0, isReport: isReport) }
     guard wantsBrief(fates), let reception = delivery.matter.reception else { return go(fates, isReport, nil) }
     let address = lane.returnAddress { [self] completion in
       switch completion {
@@ -65,7 +69,9 @@ final class DeliveryRun {
           lane.shared.committer.perform(.commit(plan, .stored(entry.content), address))
         }
       case .reply, .releaseOriginal: break
-      case .finished: then(journey.entry)
+      case .finished:
+        logGivenUp()
+        then(journey.entry)
       }
     }
   }
@@ -79,7 +85,21 @@ final class DeliveryRun {
     }
   }
 
-  private func log(_ fate: RecipientFate) {
+  /// Who has waited for too long is settled though his attempt was only put off: a log line of its own says so.
+  private func logGivenUp() {
+    for fate in fates where !fate.isFinal && !journey.entry.recipients.contains(fate.recipient) {
+      var facts = facts(fate)
+      (facts.end, facts.status) = (.bounced, "5.4.7")
+      lane.shared.logger.info(
+        "given up",
+        metadata: [
+          "entry": "\(entry.id)", "kind": "\(entry.kind.rawValue)", "to": "\(fate.recipient)", "delay": "\(facts.delaySeconds)",
+          "dsn": "\(facts.status)", "reply": "\(facts.words)", MailLines.key: MailLines.delivery(facts, opens: false).value,
+        ])
+    }
+  }
+
+  private func log(_ fate: RecipientFate, opens: Bool, isReport: Bool) {
     let word: String
     let text: String
     switch fate.outcome {
@@ -87,11 +107,46 @@ final class DeliveryRun {
     case .later(let reason): (word, text) = ("deferred", reason)
     case .failed(let cause, let reason): (word, text) = ("failed", "\(cause.status) \(reason)")
     }
-    lane.shared.logger.info(
-      "\(word)",
-      metadata: [
-        "entry": "\(entry.id)", "kind": "\(entry.kind.rawValue)", "to": "\(fate.recipient)", "route": "\(entry.route.text)",
-        "reply": "\(text)",
-      ])
+    let facts = facts(fate)
+    var metadata: Logger.Metadata = [
+      "entry": "\(entry.id)", "kind": "\(entry.kind.rawValue)", "from": "\(facts.sender)", "to": "\(fate.recipient)",
+      "route": "\(entry.route.text)", "relay": "\(facts.relay)", "delay": "\(facts.delaySeconds)", "dsn": "\(facts.status)",
+      "bytes": "\(facts.bytes)", "reply": "\(text)",
+    ]
+    if case .delivered = fate.outcome, isReport {
+      // Log readers have counted it as sent when the mailboxes' server took it.
+    } else {
+      metadata[MailLines.key] = MailLines.delivery(facts, opens: opens && entry.attempts == 0 && !delivery.recovered).value
+    }
+    lane.shared.logger.info("\(word)", metadata: metadata)
+  }
+
+  private func facts(_ fate: RecipientFate) -> DeliveryFacts {
+    let text =
+      switch fate.outcome {
+      case .delivered(let reply): reply
+      case .later(let reason), .failed(_, text: let reason): reason
+      }
+    let said = text.utf8.firstRange(of: " said: ".utf8).map { text[$0.upperBound...] } ?? text[...]
+    let code = DeliveryFacts.enhancedCode(in: said)
+    var facts = DeliveryFacts(
+      id: entry.id, sender: entry.sender, bytes: entry.bytes, recipients: entry.recipients.count, recipient: fate.recipient,
+      program: "smtp", relay: delivery.relay.isEmpty ? "none" : delivery.relay,
+      delaySeconds: max(0, lane.shared.now().unixSeconds - entry.createdAt), status: "", end: .sent, words: String(said))
+    if entry.route == .mailbox {
+      let hop = lane.shared.nextHops[SharedState.mailboxRoute]
+      facts.program = hop.map { $0.profile.kind == .lmtp ? "lmtp" : "smtp" } ?? "virtual"
+      if hop == nil { facts.relay = "virtual" }
+    }
+    switch fate.outcome {
+    case .delivered: facts.status = code ?? "2.0.0"
+    case .later:
+      (facts.end, facts.status) = (.deferred, code ?? (delivery.relay.isEmpty ? "4.4.1" : "4.0.0"))
+      if said.count < text.count { facts.words = "host \(text)" }
+    case .failed(let cause, _):
+      (facts.end, facts.status) = (.bounced, cause.status)
+      if said.count < text.count { facts.words = "host \(text)" }
+    }
+    return facts
   }
 }

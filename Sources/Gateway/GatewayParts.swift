@@ -191,9 +191,13 @@ final class GatewayParts {
         limits: configuration.limits.command,
         startTLSAvailable: (settings.kind == .submission || isIncoming) && serverTLS != nil)
       let whenDown = configuration.scanner.map { isIncoming ? $0.whenDown.incoming : $0.whenDown.submission } ?? .message
+      var isProxy: (@Sendable (String) -> Bool)?
+      if let proxies = settings.proxies { isProxy = { proxies.contains(address: $0) } }
+      var mayForward: @Sendable (String) -> Bool = mayConnect ?? { _ in false }
+      if let forwarders = settings.forwarders { mayForward = { forwarders.contains(address: $0) } }
       return ListenerPlan(
         address: settings.address, port: settings.port, profile: profile, implicitTLS: implicit, mayConnect: mayConnect,
-        closesWithoutScanner: whenDown == .connection)
+        isProxy: isProxy, mayForward: mayForward, closesWithoutScanner: whenDown == .connection)
     }
   }
 }

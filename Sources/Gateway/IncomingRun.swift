@@ -11,8 +11,9 @@ import ScanWire
 final class IncomingRun {
   private let lane: Lane
   private let content: BodyContent
-  private let peer: String
-  private let helo: String
+  private let client: MailClient
+  private let sender: String
+  private let recipients: Int
   private let answer: (Verdict) -> Void
   private var journey: IncomingJourney
   private var claim: String?
@@ -23,14 +24,21 @@ final class IncomingRun {
   private var waits = 0
   private var timer: LoopTimer?
 
-  init(lane: Lane, content: BodyContent, peer: String, helo: String, answer: @escaping (Verdict) -> Void) {
+  /// - Parameters:
+  ///   - sender: the reverse path.
+  ///   - recipients: how many forward paths.
+  init(lane: Lane, content: BodyContent, client: MailClient, sender: String, recipients: Int, answer: @escaping (Verdict) -> Void) {
     self.lane = lane
     self.content = content
-    self.peer = peer
-    self.helo = helo
+    self.client = client
+    self.sender = sender
+    self.recipients = recipients
     self.answer = answer
     journey = IncomingJourney(at: lane.shared.points)
   }
+
+  /// Rights are judged by the peer, whoever the message came from before.
+  private var peer: String { client.peer }
 
   /// The scanner looks at the message while it is examined.
   func start(_ job: ExaminerJob) {
@@ -120,7 +128,8 @@ final class IncomingRun {
         .examined(
           IncomingArrival(
             message: examination.message, scan: scan, instant: instant, sequence: shared.counters.nextSequence(), random: .drawn(),
-            directory: shared.index.snapshot, peer: peer, helo: helo, progress: examination.progress, transaction: examination.transaction,
+            directory: shared.index.snapshot, peer: client.address, peerName: client.name,
+            helo: client.helo, progress: examination.progress, transaction: examination.transaction,
             unknownMailboxes: Set(unknown.map(ASCII.lowercased))))))
   }
 
@@ -164,8 +173,22 @@ final class IncomingRun {
   }
 
   private func log(_ verdict: Verdict) {
-    guard let judgement = journey.judgement else { return }
+    let lines =
+      verdict.code == 250
+      ? MailLines.arrival(
+        id: journey.id ?? "", client: client, messageID: journey.judgement?.treatment.pecID, sender: sender, bytes: content.count,
+        recipients: recipients)
+      : MailLines.rejection(
+        stage: "END-OF-MESSAGE", client: client, reply: "\(verdict.code) \(verdict.enhanced) \(verdict.text)", sender: sender,
+        recipient: nil)
+    guard let judgement = journey.judgement else {
+      let word = verdict.code == 250 ? "delivery report" : "not taken"
+      return lane.shared.logger.info(
+        "\(word)",
+        metadata: ["peer": "\(peer)", "reply": "\(verdict.code) \(verdict.enhanced) \(verdict.text)", MailLines.key: lines.value])
+    }
     var metadata: Logger.Metadata = [
+      "from": "\(sender)", "bytes": "\(content.count)", MailLines.key: lines.value,
       "peer": "\(peer)", "reply": "\(verdict.code) \(verdict.enhanced) \(verdict.text)",
       "to": "\((judgement.recipients + judgement.strangers + judgement.duplicates).joined(separator: " "))",
     ]
@@ -178,6 +201,7 @@ final class IncomingRun {
       metadata["provider"] = "\(record.providerName)"
     case .ordinary(let isForged): word = isForged ? "forged mail" : "ordinary mail"
     }
+    if client.address != peer { metadata["client"] = "\(client.address)" }
     let reasons = judgement.reasons.map(\.english) + judgement.remarks
     if !reasons.isEmpty { metadata["because"] = "\(reasons.joined(separator: "; "))" }
     if !judgement.duplicates.isEmpty { metadata["duplicates"] = "\(judgement.duplicates.count)" }
@@ -188,6 +212,16 @@ final class IncomingRun {
     metadata["id"] = "\(data.pecID)"
     metadata["provider"] = "\(record.providerName)"
     return word
+  }
+}
+
+extension Judgement.Treatment {
+  /// Identifier and Message-ID of a message of the certified channel.
+  fileprivate var pecID: String? {
+    switch self {
+    case .envelope(let data, _), .notification(let data, _), .serviceNotice(let data, _): data.pecID
+    case .anomaly, .ordinary: nil
+    }
   }
 }
 

@@ -13,6 +13,10 @@ struct ListenerPlan: Sendable {
   var implicitTLS: Bool
   /// Peers that may connect; nil for everybody.
   var mayConnect: (@Sendable (String) -> Bool)?
+  /// Peers that must say first whom they speak for; nil for none.
+  var isProxy: (@Sendable (String) -> Bool)?
+  /// Peers that may say who a message's client is.
+  var mayForward: @Sendable (String) -> Bool = { _ in false }
   /// While there is no virus scanner connections are answered 421, and not each message 451.
   var closesWithoutScanner = false
 }
@@ -31,7 +35,9 @@ final class Lane {
   private var mailbox: Mailbox<LaneMessage>!
   private var waiting: [UInt64: (Completion) -> Void] = [:]
   private var nextToken: UInt64 = 1
-  private var sessions: [UInt64: SMTPSession] = [:]
+  var sessions: [UInt64: SMTPSession] = [:]
+  /// Connections of listed proxies that have not said yet whom they speak for.
+  var greetings: [UInt64: ProxyGreeting] = [:]
   private var listeners: [Listener] = []
   private var ticker: LoopTimer?
   private var settling: LoopTimer?
@@ -86,48 +92,18 @@ final class Lane {
     return listener.boundPort
   }
 
-  private func accept(_ stream: EventLoop.Stream, _ settings: ListenerPlan) {
-    let peer = stream.peerAddress
-    if let mayConnect = settings.mayConnect, !mayConnect(peer) {
-      shared.logger.warning("refused: not a listed peer", metadata: ["peer": "\(peer)", "port": "\(settings.port)"])
-      refuse(stream, "554 5.7.1 \(settings.profile.hostname) you are not a listed peer\r\n")
-      return
-    }
-    if settings.closesWithoutScanner, let scanner = shared.scanner, !scanner.status.isUp {
-      return refuse(stream, "421 4.7.1 \(settings.profile.hostname) the virus scanner is not available, try again later\r\n")
-    }
-    let open = shared.counters.openConnections.load(ordering: .relaxed)
-    if let reason = shared.admission.enter(peer, open: open) {
-      refuse(stream, "421 4.7.0 \(settings.profile.hostname) \(reason), try again later\r\n")
-      return
-    }
-    shared.counters.connections.add(1, ordering: .relaxed)
-    shared.counters.openConnections.add(1, ordering: .relaxed)
-    nextToken += 1
-    let session = SMTPSession(lane: self, id: nextToken, stream: stream, listener: settings)
-    sessions[nextToken] = session
-    session.begin()
-  }
-
-  /// Says why and closes. Under implicit TLS the words cannot be read, and the close alone must do.
-  private func refuse(_ stream: EventLoop.Stream, _ words: String) {
-    stream.write([Chunk(words)], completion: nil)
-    stream.closeAfterWrites()
-  }
-
-  func sessionEnded(_ id: UInt64, peer: String) {
-    sessions[id] = nil
-    shared.admission.leave(peer)
-    shared.counters.openConnections.subtract(1, ordering: .relaxed)
-    checkDrained()
-  }
-
   /// Says so when this lane drains and has nothing under way any more.
   func checkDrained() {
     if draining, sessions.isEmpty, deliveries.isResting { shared.laneDrained(number) }
   }
 
   // MARK: Messages from other threads
+
+  /// A number that nothing else on this lane has.
+  func newToken() -> UInt64 {
+    nextToken += 1
+    return nextToken
+  }
 
   /// An address to which one completion may be sent; `body` is then called on this lane.
   func returnAddress(_ body: @escaping (Completion) -> Void) -> ReturnAddress {
@@ -171,6 +147,7 @@ final class Lane {
     for listener in listeners { listener.close() }
     listeners = []
     deliveries.drain()
+    for greeting in Array(greetings.values) { greeting.close() }
     for session in Array(sessions.values) { session.drain() }
     checkDrained()
   }

@@ -63,6 +63,8 @@ struct PendingDelivery: Sendable {
   var recovered = false
   /// Unix seconds of the next attempt, as the ledger has it.
   var storedDueAt: Int64
+  /// Whom the last attempt reached, for log lines; empty for nobody.
+  var relay = ""
 
   /// An entry as the ledger has it now.
   init(entry: QueueEntry, matter: Matter, recovered: Bool = false) {

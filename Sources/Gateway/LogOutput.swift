@@ -7,7 +7,11 @@ import Synchronization
 /// Log lines on standard error: for people, or one JSON object a line.
 public struct LogOutput: LogHandler {
   /// Form of a line.
-  public enum Format: Sendable { case text, json }
+  public enum Format: Sendable {
+    case text, json
+    /// As a file of syslog has them, what is about mail in Postfix's words.
+    case syslog(host: String)
+  }
 
   public var metadata: Logger.Metadata = [:]
   public var logLevel: Logger.Level
@@ -34,7 +38,10 @@ public struct LogOutput: LogHandler {
       if fields.isEmpty { fields = more } else { fields.merge(more) { _, new in new } }
     }
     var line = ""
+    if case .syslog = format {} else { fields[MailLines.key] = nil }
     switch format {
+    case .syslog(let host):
+      line = LogOutput.syslog(event.level, event.message.description, fields, host: host, at: now.rfc3339)
     case .text:
       // By appending, and sorted by name: each message writes three of these, on the thread that serves its session.
       line.reserveCapacity(400)

@@ -21,6 +21,8 @@ final class RelayConnection {
   /// True when the next hop said something since the present job began.
   private var hasAnswered = false
   private var sending: BodySending?
+  /// The next hop as log lines name it: `host[address]:port`.
+  private var relay = ""
 
   /// A body on its way out.
   private struct BodySending {
@@ -44,7 +46,9 @@ final class RelayConnection {
     let limits = lane.shared.limits.delivery
     let connected: (Result<EventLoop.Stream, LoopError>) -> Void = { [self] result in
       switch result {
-      case .success(let stream): begin(Connection(stream))
+      case .success(let stream):
+        relay = relayName(stream.peerAddress)
+        begin(Connection(stream))
       case .failure(let error): end("no connection to \(hop.display): \(error)")
       }
     }
@@ -75,6 +79,13 @@ final class RelayConnection {
     }
     connection.begin()
     drive()
+  }
+
+  private func relayName(_ address: String) -> String {
+    switch hop.endpoint {
+    case .tcp(let host, let port): "\(host)[\(address)]:\(port)"
+    case .local(let path): "\(hop.profile.heloName)[\(path)]"
+    }
   }
 
   private func renew() { deadline?.renew(afterSeconds: lane.shared.limits.delivery.replyTimeoutSeconds) }
@@ -125,6 +136,7 @@ final class RelayConnection {
     }
     renew()
     job = next
+    next.relay = relay
     hasAnswered = false
     smtp.start(
       DeliveryJob(

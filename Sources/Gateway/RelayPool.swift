@@ -11,11 +11,13 @@ final class RelayJob {
   let hasEightBit: Bool
   /// Wants delivery reports that name this (RFC 3461); nil for none.
   let envelopeID: String?
-  private var then: (([RecipientFate]) -> Void)?
+  /// Whom it was handed to, as log lines name him; empty before a connection has taken it.
+  var relay = ""
+  private var then: (([RecipientFate], String) -> Void)?
 
   init(
     sender: String, recipients: [String], content: [Chunk], bytes: Int, hasEightBit: Bool, envelopeID: String?,
-    then: @escaping ([RecipientFate]) -> Void
+    then: @escaping ([RecipientFate], String) -> Void
   ) {
     self.sender = sender
     self.recipients = recipients
@@ -38,7 +40,7 @@ final class RelayJob {
   func finish(_ fates: [RecipientFate]) {
     let tell = then
     then = nil
-    tell?(fates)
+    tell?(fates, relay)
   }
 
   /// The attempt came to nothing: everybody later.

@@ -2,6 +2,7 @@ import DovecotWire
 import EventLoop
 import Journey
 import Limits
+import Logging
 import MIMEStream
 import Octets
 import PEC
@@ -16,13 +17,15 @@ final class SMTPSession {
   private let listener: ListenerPlan
   private let connection: Connection
   private let id: UInt64
-  private let peer: String
+  private let admitted: SessionPeer
   private var smtp: SMTPServer
   private var backlog: [UInt8] = []
   private var deadline: Deadline?
   private var sessionEnd: Deadline?
   /// Reasons for which nothing more is taken from the peer at the moment.
   private var holds: Set<Hold> = []
+  /// Whom the transaction comes from.
+  private var client: MailClient
   private var sender = ""
   private var recipients: [String] = []
   private var body: Body?
@@ -43,19 +46,23 @@ final class SMTPSession {
     }
   }
 
-  init(lane: Lane, id: UInt64, stream: EventLoop.Stream, listener: ListenerPlan) {
+  init(lane: Lane, id: UInt64, stream: EventLoop.Stream, listener: ListenerPlan, peer: SessionPeer) {
     self.lane = lane
     self.id = id
     shared = lane.shared
     self.listener = listener
     connection = Connection(stream)
-    peer = stream.peerAddress
-    smtp = SMTPServer(profile: listener.profile)
+    admitted = peer
+    var profile = listener.profile
+    profile.hearsForwarding = listener.mayForward(peer.address)
+    smtp = SMTPServer(profile: profile)
+    client = MailClient(peer, smtp)
   }
 
   // MARK: Life
 
-  func begin() {
+  /// - Parameter rest: octets that came already, behind a proxy's header.
+  func begin(with rest: [UInt8]) {
     connection.onOctets = { [unowned self] in self.arrived($0) }
     connection.onEnd = { [unowned self] reason in self.end(reason) }
     connection.onSecure = { [unowned self] in self.secured() }
@@ -67,7 +74,12 @@ final class SMTPSession {
     connection.begin()
     if listener.implicitTLS { beginTLS() } else { smtp.greet() }
     flush()
+    if shared.logger.logLevel <= .debug { tell("connect", .connection(client: client, begins: true), [:], at: .debug) }
+    if !rest.isEmpty { connection.feed(rest) }
   }
+
+  /// Whom rights are judged by.
+  private var peer: String { client.peer }
 
   /// Ends the session politely: the gateway is stopping.
   func drain() {
@@ -87,7 +99,10 @@ final class SMTPSession {
     sessionEnd?.cancel()
     dropBody()
     connection.close()
-    lane.sessionEnded(id, peer: peer)
+    if shared.logger.logLevel <= .debug {
+      tell("disconnect", .connection(client: client, begins: false), ["because": "\(reason)"], at: .debug)
+    }
+    lane.sessionEnded(id, admitted)
   }
 
   private func timeOut() {
@@ -169,18 +184,19 @@ final class SMTPSession {
       at += consumed
       switch event {
       case .needInput, .awaiting: return at
-      case .authenticate(let login, let password, _): authenticate(login, password)
-      case .mail(let command): smtp.answer(mail(command))
-      case .recipient(let command): smtp.answer(recipient(command))
+      case .authenticate(let login, let password, let mechanism): authenticate(login, password, mechanism)
+      case .mail(let command): smtp.answer(told(mail(command), at: "MAIL", sender: command.path))
+      case .recipient(let command): smtp.answer(told(recipient(command), at: "RCPT", sender: sender, recipient: command.path))
       case .bodyBegins(let expectedBytes): beginBody(expectedBytes)
       case .body(let range):
         let place = start + range.lowerBound..<start + range.upperBound
         take(input.extracting(range), isLent ? connection.keep(place) : nil)
       case .bodyEnds: endBody()
       case .bodyFault, .transactionReset: dropBody()
-      case .forwarded(let client):
+      case .forwarded(let told):
+        client = MailClient(admitted, smtp)
         shared.logger.debug(
-          "XCLIENT", metadata: ["peer": "\(peer)", "login": "\(client.login ?? "-")", "address": "\(client.address ?? "-")"])
+          "XCLIENT", metadata: ["peer": "\(peer)", "login": "\(told.login ?? "-")", "address": "\(told.address ?? "-")"])
       case .startTLS:
         flush()
         beginTLS()
@@ -216,11 +232,17 @@ final class SMTPSession {
     settle()
   }
 
-  private func authenticate(_ login: String, _ password: String) {
+  private func authenticate(_ login: String, _ password: String, _ mechanism: SASLMechanism) {
     holds.insert(.answer)
     let answered: (AuthenticationAnswer) -> Void = { [weak self] answer in
       guard let self else { return }
-      if answer == .rejected { shared.logger.notice("authentication failed", metadata: ["login": "\(login)", "peer": "\(peer)"]) }
+      if answer == .rejected {
+        client = MailClient(admitted, smtp)
+        tell(
+          "authentication failed", .authenticationFailed(client: client, mechanism: mechanism.rawValue, login: login),
+          ["login": "\(login)"],
+          at: .notice)
+      }
       if !finished { smtp.answerAuthentication(answer) }
       release(.answer)
     }
@@ -243,6 +265,8 @@ final class SMTPSession {
   private func mail(_ command: MailCommand) -> Reply {
     recipients = []
     sender = command.path
+    client = MailClient(admitted, smtp)
+    client.user = command.user ?? client.user
     if let reason = shared.committer.brokenBecause {
       shared.logger.error("MAIL answered 451: \(reason)")
       return Reply(451, "4.3.0", "Storage has failed, try again later")
@@ -254,7 +278,36 @@ final class SMTPSession {
     if lane.freeBytes < shared.limits.storage.minimumFreeBytes {
       return Reply(452, "4.3.1", "Insufficient system storage, try again later")
     }
-    return isIncoming ? Reply(250, "2.1.0", "Ok") : entitled(command)
+    if !isIncoming {
+      let reply = entitled(command)
+      guard reply.isPositive else { return reply }
+    }
+    return shared.rates.refusal(ofMessageBy: isIncoming ? nil : client.user, from: countedPeer, at: lane.loop.now)
+      ?? Reply(250, "2.1.0", "Ok")
+  }
+
+  /// Whose messages are counted: the client's, wherever a peer that may do so names him; nobody's for what a peer of ours hands in itself.
+  private var countedPeer: String? {
+    guard shared.rates.countsMessagesOfPeers else { return nil }
+    let isOurs = client.address == admitted.proxy || listener.isProxy?(client.address) == true || listener.mayForward(client.address)
+    return isOurs ? nil : client.address
+  }
+
+  /// Says in the log what was refused; an answer to the client goes by unchanged.
+  private func told(_ reply: Reply, at stage: String, sender: String, recipient: String? = nil) -> Reply {
+    guard !reply.isPositive else { return reply }
+    let lines = MailLines.rejection(stage: stage, client: client, reply: reply.summary, sender: sender, recipient: recipient)
+    tell("refused", lines, ["stage": "\(stage)", "reply": "\(reply.summary)", "from": "\(sender)", "to": "\(recipient ?? "-")"], at: .info)
+    return reply
+  }
+
+  private func tell(_ word: String, _ lines: MailLines, _ facts: Logger.Metadata, at level: Logger.Level) {
+    var facts = facts
+    facts["peer"] = "\(peer)"
+    if client.address != peer { facts["client"] = "\(client.address)" }
+    if let proxy = admitted.proxy { facts["proxy"] = "\(proxy)" }
+    facts[MailLines.key] = lines.value
+    shared.logger.log(level: level, "\(word)", metadata: facts)
   }
 
   /// The sender must be the authenticated user himself (RFC 6109 §5.2; RFC 6409 §6.1).
@@ -278,6 +331,7 @@ final class SMTPSession {
       guard isOurs else { return Reply(550, "5.7.1", "Relay access denied: no mailbox of ours has this domain") }
       if recipients.contains(where: { ASCII.equal($0, path) }) { return Reply(250, "2.1.5", "Ok") }
     }
+    if !isIncoming, let refusal = shared.rates.refusal(ofRecipientBy: client.user, at: lane.loop.now) { return refusal }
     recipients.append(path)
     return Reply(250, "2.1.5", "Ok")
   }
@@ -366,42 +420,47 @@ final class SMTPSession {
     if let reason = body.intake.failure {
       discard(body)
       shared.logger.error("a body was answered 451: \(reason)", metadata: ["peer": "\(peer)"])
-      answer(Verdict(code: 451, enhanced: "4.3.0", text: "Message not stored, try again later"))
+      answer(Verdict(code: 451, enhanced: "4.3.0", text: "Message not stored, try again later"), isTold: false)
       return
     }
     if let reason = shared.clock.distrust {
       discard(body)
       shared.logger.error("a message was answered 451, the clock cannot be trusted: \(reason)", metadata: ["peer": "\(peer)"])
-      answer(Verdict(code: 451, enhanced: "4.3.5", text: "This server's clock cannot be trusted at present, try again later"))
+      answer(
+        Verdict(code: 451, enhanced: "4.3.5", text: "This server's clock cannot be trusted at present, try again later"),
+        isTold: false)
       return
     }
     let facts = body.walker.finish()
     let content = body.intake.finish()
+    let isIncoming = isIncoming
     let answer: (Verdict) -> Void = { [weak self] verdict in
       body.intake.forget()
-      self?.answer(verdict)
+      // An incoming message's journey has told it, with what it made of the message.
+      self?.answer(verdict, isTold: isIncoming)
     }
     if isIncoming {
-      IncomingRun(lane: lane, content: content, peer: peer, helo: smtp.heloName ?? "", answer: answer).start(
+      IncomingRun(lane: lane, content: content, client: client, sender: sender, recipients: recipients.count, answer: answer).start(
         ExaminerJob(
           facts: facts, content: content, reversePath: sender, forwardPaths: recipients, isOverTLS: connection.isSecure,
           arrivedAt: shared.now().unixSeconds))
     } else {
-      SubmissionRun(lane: lane, content: content, answer: answer).start(
+      SubmissionRun(lane: lane, content: content, client: client, answer: answer).start(
         Arrival(
           submission: Submission(reversePath: sender, forwardPaths: recipients, facts: facts), instant: shared.now(),
           sequence: shared.counters.nextSequence(), random: .drawn(), directory: shared.index.snapshot))
     }
   }
 
-  private func answer(_ verdict: Verdict) {
+  private func answer(_ verdict: Verdict, isTold: Bool) {
     guard !finished else { return }
     if verdict.code == 250 {
       shared.counters.accepted.add(1, ordering: .relaxed)
     } else {
       shared.counters.failed.add(1, ordering: .relaxed)
     }
-    smtp.answer(Reply(verdict.code, verdict.enhanced, verdict.text))
+    let reply = Reply(verdict.code, verdict.enhanced, verdict.text)
+    smtp.answer(isTold ? reply : told(reply, at: "END-OF-MESSAGE", sender: sender))
     if lane.isDraining { smtp.shutdown() }
     release(.answer)
   }

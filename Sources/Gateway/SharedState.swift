@@ -77,6 +77,7 @@ final class SharedState: Sendable {
   let serverTLS: TLSContext?
   let nextHops: [String: NextHop]
   let admission: Admission
+  let rates: Rates
   let counters: Counters
   let logger: Logger
   private let signers: SignerPool
@@ -135,6 +136,7 @@ final class SharedState: Sendable {
     signers = try SignerPool(
       credentials: parts.credentials, threads: configuration.signer.threads, batch: configuration.limits.storage.signingBatch)
     self.onDrained = onDrained
+    rates = Rates(limits.rates)
     admission = Admission(
       maximum: limits.connection.maximumConnections, maximumPerPeer: limits.connection.maximumConnectionsPerPeer)
   }

@@ -8,12 +8,15 @@ import ScanWire
 final class SubmissionRun {
   private let lane: Lane
   private let content: BodyContent
+  /// Nil for a message of our own.
+  private let client: MailClient?
   private let answer: (Verdict) -> Void
   private var journey: SubmissionJourney
   /// The log line that the commit is worth.
   private var logged: (word: String, metadata: Logger.Metadata) = ("", [:])
 
-  init(lane: Lane, content: BodyContent, answer: @escaping (Verdict) -> Void) {
+  init(lane: Lane, content: BodyContent, client: MailClient? = nil, answer: @escaping (Verdict) -> Void) {
+    self.client = client
     self.lane = lane
     self.content = content
     self.answer = answer
@@ -68,9 +71,13 @@ final class SubmissionRun {
 
   private func log(_ plan: CommitPlan) {
     guard let transaction = plan.messages.first?.matter.transaction else { return }
+    let lines = MailLines.arrival(
+      id: transaction.pecID, client: client, messageID: transaction.clientMessageID, sender: transaction.sender, bytes: transaction.bytes,
+      recipients: transaction.recipients.count)
     logged = (
       transaction.accepted ? "accepted" : "not accepted",
       [
+        "client": "\(client?.address ?? "-")", MailLines.key: lines.value,
         "id": "\(transaction.pecID)", "from": "\(transaction.sender)", "recipients": "\(transaction.recipients.count)",
         "bytes": "\(transaction.bytes)", "msgid": "\(transaction.clientMessageID ?? "-")",
       ]

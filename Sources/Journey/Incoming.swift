@@ -17,8 +17,10 @@ public struct IncomingArrival: Sendable {
   public var random: RandomBits
   /// The provider index at that instant.
   public var directory: ProviderDirectory
-  /// Address of the sending server.
+  /// Address of the sending server; where a listed peer hands on what came to it, of the server that sent it there.
   public var peer: String
+  /// Its host name, where a listed peer names it.
+  public var peerName: String?
   /// How it called itself.
   public var helo: String
   /// How far our own transaction of the message's PEC id has come, by recipient in lower case; empty when there is none.
@@ -31,7 +33,7 @@ public struct IncomingArrival: Sendable {
   /// A message that came in at this instant.
   public init(
     message: ReceivedMessage, scan: ScanOutcome, instant: Instant, sequence: UInt64, random: RandomBits, directory: ProviderDirectory,
-    peer: String,
+    peer: String, peerName: String? = nil,
     helo: String, progress: [String: RecipientEnd?] = [:], transaction: TransactionRecord? = nil, unknownMailboxes: Set<String> = []
   ) {
     self.transaction = transaction
@@ -42,6 +44,7 @@ public struct IncomingArrival: Sendable {
     self.random = random
     self.directory = directory
     self.peer = peer
+    self.peerName = peerName
     self.helo = helo
     self.progress = progress
     self.unknownMailboxes = unknownMailboxes
@@ -73,6 +76,8 @@ public struct IncomingJourney: Sendable {
   private var state = State.expectingMessage
   /// What the message was taken for, once it was examined.
   public private(set) var judgement: Judgement?
+  /// Our identifier of the reception, once it was examined.
+  public private(set) var id: String?
 
   /// A journey that has not begun.
   public init(at point: ProviderPoints) { self.point = point }
@@ -117,6 +122,7 @@ public struct IncomingJourney: Sendable {
     let judgement = check.judge(arrival.message, at: arrival.instant)
     self.judgement = judgement
     var work = IncomingWork(arrival, judgement, at: point)
+    id = work.id
     if MailLoop.isLooping(arrival.message.facts.header) {
       work.verdict = Verdict(code: 554, enhanced: "5.4.6", text: "Too many hops: this message goes in a circle")
       return work

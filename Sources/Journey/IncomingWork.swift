@@ -39,7 +39,8 @@ struct IncomingWork: Sendable {
       node: point.provider.nodeName, instant: arrival.instant, sequence: arrival.sequence, random: arrival.random.identifier,
       domain: point.provider.mailDomain)
     trace = Composer.receivedLine(
-      from: arrival.peer, helo: arrival.helo, by: point.hostname, protocolName: arrival.message.isOverTLS ? "ESMTPS" : "ESMTP", id: id,
+      from: arrival.peer, name: arrival.peerName, helo: arrival.helo, by: point.hostname,
+      protocolName: arrival.message.isOverTLS ? "ESMTPS" : "ESMTP", id: id,
       at: arrival.instant)
     verdict = Verdict(code: 250, enhanced: "2.0.0", text: "Ok: taken as \(id)")
   }

@@ -27,7 +27,12 @@ public enum Service {
     // Before anything else uses OpenSSL.
     let keyMemory = KeyMemory.prepare()
     let configuration = try load(configurationFile)
-    let format: LogOutput.Format = configuration.log.format == .json ? .json : .text
+    let format: LogOutput.Format =
+      switch configuration.log.format {
+      case .text: .text
+      case .json: .json
+      case .syslog: .syslog(host: configuration.hostname)
+      }
     let level = Logger.Level(rawValue: configuration.log.level.rawValue) ?? .info
     let logger = Logger(label: "ceralacca") { LogOutput(label: $0, format: format, level: level) }
     if let words = keyMemory.warning { logger.warning("signer: \(words)") }

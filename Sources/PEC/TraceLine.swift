@@ -6,17 +6,22 @@ extension Composer {
   ///
   /// - Parameters:
   ///   - peer: IP address of the client.
+  ///   - name: host name of the client, where one is known; nobody has to have checked it.
   ///   - helo: what it said in HELO or EHLO; empty when it said nothing.
   ///   - protocolName: "ESMTP" or "ESMTPS" (RFC 3848).
   ///   - id: our identifier of the message.
   public static func receivedLine(
-    from peer: String, helo: String, by hostname: String, protocolName: String, id: String, at instant: Instant
+    from peer: String, name: String? = nil, helo: String, by hostname: String, protocolName: String, id: String, at instant: Instant
   ) -> [UInt8] {
     var line: [UInt8] = []
     line.reserveCapacity(256)
     line.append("Received: from ")
     line.append(contentsOf: harmless(helo))
     line.append(" (")
+    if let name, !name.isEmpty {
+      line.append(contentsOf: harmless(name))
+      line.append(" ")
+    }
     line.append(contentsOf: literal(peer))
     line.append(")\r\n\tby ")
     line.append(contentsOf: harmless(hostname))

@@ -90,6 +90,16 @@ import Testing
     #expect(facts.header.fields.count == 1 && facts.flags == [])
   }
 
+  /// A name that somebody told stands before the address, and cannot be taken for it.
+  @Test(arguments: [
+    ("mx.gamma.test", "h (mx.gamma.test [192.0.2.7])"), ("", "h ([192.0.2.7])"), ("a) by b; (c\r\n", "h (a??by?b???c?? [192.0.2.7])"),
+  ])
+  func namedClients(name: String, from: String) {
+    let line = Composer.receivedLine(
+      from: "192.0.2.7", name: name, helo: "h", by: "mx.example", protocolName: "ESMTP", id: "i@d", at: exampleInstant)
+    #expect(String(decoding: line, as: UTF8.self).hasPrefix("Received: from \(from)\r\n\tby "))
+  }
+
   @Test func longHelo() {
     let long = String(repeating: "x", count: 5000)
     let line = Composer.receivedLine(from: long, helo: long, by: long, protocolName: long, id: long, at: exampleInstant)
