@@ -49,6 +49,12 @@ static inline CURLcode ceralacca_curl_headers(CURL *handle, struct curl_slist *l
   return curl_easy_setopt(handle, CURLOPT_HTTPHEADER, lines);
 }
 
+/// Gives addresses of hosts, each entry `host:port:address,…`, instead of looking them up. The list stays the caller's, and must outlive
+/// the transfer.
+static inline CURLcode ceralacca_curl_addresses(CURL *handle, struct curl_slist *entries) {
+  return curl_easy_setopt(handle, CURLOPT_RESOLVE, entries);
+}
+
 /// Where libcurl writes what went wrong: CURL_ERROR_SIZE octets that must outlive the transfer.
 static inline CURLcode ceralacca_curl_words(CURL *handle, char *buffer) {
   return curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, buffer);

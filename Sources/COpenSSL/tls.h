@@ -45,6 +45,26 @@ static inline int ceralacca_tls_is_address(const char *name) {
   return octets != NULL;
 }
 
+/// Makes a context ready for DANE. 1, or 0.
+static inline int ceralacca_tls_enable_dane(SSL_CTX *context) { return SSL_CTX_dane_enable(context) > 0; }
+
+/// Lets TLSA records and not authorities judge the peer (RFC 6698); `base` is the name that they stand under, sent as SNI. A server's own
+/// certificate counts whatever its names (RFC 7672 3.1.1). 1, or 0.
+static inline int ceralacca_tls_begin_dane(SSL *ssl, const char *base) {
+  if (SSL_dane_enable(ssl, base) <= 0) return 0;
+  SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  SSL_dane_set_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+  return 1;
+}
+
+/// Adds a TLSA record. 1; 0 when it cannot be used; -1 when OpenSSL fails.
+static inline int ceralacca_tls_add_association(SSL *ssl, uint8_t usage, uint8_t selector, uint8_t matching, const uint8_t *data,
+                                                size_t count) {
+  int added = SSL_dane_tlsa_add(ssl, usage, selector, matching, data, count);
+  ERR_clear_error();
+  return added;
+}
+
 /// A read or write of the BIO must be tried again later: nothing has arrived.
 static inline void ceralacca_tls_retry_read(BIO *bio) {
   BIO_clear_retry_flags(bio);

@@ -114,6 +114,13 @@ public final class ConnectAttempt {
     unsafe lookup = request
   }
 
+  fileprivate func begin(addresses: [String]) {
+    guard loop.isOpen else { return }
+    let found = addresses.compactMap { SocketAddress(numeric: $0, port: port) }
+    guard (1...65535).contains(port), !found.isEmpty else { return finishSoon(LoopError(kind: .addressInvalid, "connect to \(target)")) }
+    connect(to: found)
+  }
+
   private func wasLookedUp(_ status: Int32, _ list: UnsafeMutablePointer<addrinfo>?) {
     unsafe lookup = nil
     guard phase == .resolving, loop.isOpen else { return }
@@ -257,6 +264,24 @@ extension Loop {
     let target = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
     let attempt = ConnectAttempt(loop: self, target: target, port: port, timeout: milliseconds, completion: completion)
     attempt.begin(host: host)
+    return attempt
+  }
+
+  /// Opens a TCP connection to the first of several addresses that answers; nothing is looked up.
+  ///
+  /// - Parameters:
+  ///   - addresses: numeric IPv4 or IPv6 addresses of one host, tried in turn.
+  ///   - name: the host's, for errors.
+  ///   - milliseconds: for all of them together.
+  ///   - completion: as with a name.
+  @discardableResult
+  public func connect(
+    addresses: [String], port: Int, named name: String, timeout milliseconds: UInt64,
+    completion: @escaping (Result<Stream, LoopError>) -> Void
+  ) -> ConnectAttempt {
+    assertOnThread()
+    let attempt = ConnectAttempt(loop: self, target: "\(name):\(port)", port: port, timeout: milliseconds, completion: completion)
+    attempt.begin(addresses: addresses)
     return attempt
   }
 

@@ -85,6 +85,16 @@ public final class TLSContext: @unchecked Sendable {
     return context
   }
 
+  /// The client's side, for servers that TLSA records vouch for (DANE, RFC 6698) and nobody else: each connection brings its own.
+  public static func daneClient() throws(TLSError) -> TLSContext {
+    let context = try TLSContext(server: false, verifies: true)
+    unsafe SSL_CTX_set_verify(context.raw, SSL_VERIFY_PEER, nil)
+    guard unsafe ceralacca_tls_enable_dane(context.raw) == 1 else {
+      throw TLSError(.internalFailure, "no DANE: \(QueuedError.take().words)")
+    }
+    return context
+  }
+
   /// Unix seconds at which the server's certificate ends; nil for a client.
   public var certificateNotAfterUnixSeconds: Int64? {
     let end = unsafe ceralacca_tls_not_after(raw)

@@ -31,8 +31,9 @@ public final class TLSPipe {
   ///   - context: decides which side this is.
   ///   - serverName: for a client: the name sent along (SNI, RFC 6066 §3) and, when the context verifies, the name that the server's
   ///     certificate must bear; it may be a numeric address. A server ignores it.
-  /// - Throws: `nameUnusable`, or `internalFailure` when memory is short.
-  public init(context: TLSContext, serverName: String? = nil) throws(TLSError) {
+  ///   - identity: for a client whose context is `daneClient`: the TLSA records that judge the server, instead of `serverName`.
+  /// - Throws: `nameUnusable`, `certificateRefused` when no TLSA record is usable, or `internalFailure` when memory is short.
+  public init(context: TLSContext, serverName: String? = nil, identity: TLSIdentity? = nil) throws(TLSError) {
     QueuedError.drop()
     guard let method = unsafe PipeBIO.method.pointer, let made = unsafe SSL_new(context.raw) else {
       throw TLSError(.internalFailure, "no TLS connection: \(QueuedError.take().words)")
@@ -50,7 +51,7 @@ public final class TLSPipe {
       unsafe SSL_set_accept_state(made)
     } else {
       unsafe SSL_set_connect_state(made)
-      if let serverName { try expect(serverName) }
+      if let identity { try unsafe identity.demand(of: made) } else if let serverName { try expect(serverName) }
     }
   }
 

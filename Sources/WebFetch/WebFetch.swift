@@ -49,12 +49,14 @@ private final class Transfer {
   private let handle: UnsafeMutableRawPointer
   private let words: UnsafeMutablePointer<CChar>
   private var lines: UnsafeMutablePointer<curl_slist>?
+  private var addresses: UnsafeMutablePointer<curl_slist>?
 
   private var body: [UInt8] = []
   private var isTooLarge = false
   private var headerBytes = 0
   private var etag: String?
   private var lastModified: String?
+  private var contentType: String?
 
   /// Octets of header lines in all answers together, redirects included.
   private static let maximumHeaderBytes = 256 * 1024
@@ -70,12 +72,13 @@ private final class Transfer {
   deinit {
     unsafe curl_easy_cleanup(handle)
     unsafe curl_slist_free_all(lines)
+    unsafe curl_slist_free_all(addresses)
     unsafe words.deallocate()
   }
 
   func prepare() throws(WebFetchError) {
     try prepareConnection()
-    try number(CURLOPT_FOLLOWLOCATION, 1)
+    try number(CURLOPT_FOLLOWLOCATION, request.followsRedirects ? 1 : 0)
     try number(CURLOPT_MAXREDIRS, 5)
     if let etag = request.etag { try line("If-None-Match: \(etag)") }
     if let date = request.lastModified { try line("If-Modified-Since: \(date)") }
@@ -116,6 +119,11 @@ private final class Transfer {
       try text(CURLOPT_SSLCERT, certificate)
       try text(CURLOPT_SSLKEY, request.clientKey ?? certificate)
     }
+    if let entry = request.addressEntry {
+      guard let list = unsafe curl_slist_append(nil, entry) else { throw .failed("no memory for an address") }
+      unsafe addresses = list
+      try checked(unsafe ceralacca_curl_addresses(handle, list))
+    }
     if let user = request.user {
       // Basic only (RFC 7617); libcurl keeps it from other hosts.
       try checked(unsafe ceralacca_curl_basic(handle))
@@ -131,7 +139,7 @@ private final class Transfer {
     let status = unsafe ceralacca_curl_status(handle)
     let isConditional = request.etag != nil || request.lastModified != nil
     switch status {
-    case 200: return WebResponse(status: 200, body: body, etag: etag, lastModified: lastModified)
+    case 200: return WebResponse(status: 200, body: body, etag: etag, lastModified: lastModified, contentType: contentType)
     // RFC 9110 §15.4.5: validators may be left out of the answer when they have not changed.
     case 304 where isConditional:
       return WebResponse(status: 304, body: [], etag: etag ?? request.etag, lastModified: lastModified ?? request.lastModified)
@@ -187,6 +195,7 @@ private final class Transfer {
     if line.hasPrefix("HTTP/") {
       etag = nil
       lastModified = nil
+      contentType = nil
       body = []
       return true
     }
@@ -196,6 +205,7 @@ private final class Transfer {
     switch line[..<colon].lowercased() {
     case "etag": etag = value
     case "last-modified": lastModified = value
+    case "content-type": contentType = value
     default: break
     }
     return true

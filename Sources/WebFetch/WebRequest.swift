@@ -20,6 +20,11 @@ public struct WebRequest: Sendable, Equatable {
   public var user: String?
   public var password: String?
 
+  /// False to take a redirect for a failure.
+  public var followsRedirects = true
+  /// Numeric addresses of the host at HTTPS's own port; looked up by libcurl when there are none.
+  public var addresses: [String] = []
+
   /// A request; 64 MB and 60 s at the most.
   public init(
     url: String, caFile: String? = nil, clientCertificate: String? = nil, clientKey: String? = nil,
@@ -45,6 +50,13 @@ public struct WebRequest: Sendable, Equatable {
   private var scheme: String? {
     guard let end = url.utf8.firstIndex(of: UInt8(ascii: ":")), url.utf8[end...].starts(with: "://".utf8) else { return nil }
     return url[..<end].lowercased()
+  }
+
+  /// What libcurl is told of addresses: `host:443:address,…`; nil when it looks them up itself.
+  var addressEntry: String? {
+    guard !addresses.isEmpty, isSecure else { return nil }
+    let host = url.dropFirst("https://".count).prefix { $0 != "/" && $0 != ":" && $0 != "?" }
+    return "\(host):443:" + addresses.map { $0.contains(":") ? "[\($0)]" : $0 }.joined(separator: ",")
   }
 
   /// Why the request cannot be made as it stands; nil when it can.
@@ -86,15 +98,18 @@ public struct WebResponse: Sendable, Equatable {
   public var etag: String?
   /// To be given with the next request.
   public var lastModified: String?
+  /// `Content-Type`, if there was one.
+  public var contentType: String?
   /// The server says that what we have still holds (RFC 9110 §15.4.5).
   public var isUnchanged: Bool { status == 304 }
 
   /// An answer.
-  public init(status: Int, body: [UInt8], etag: String? = nil, lastModified: String? = nil) {
+  public init(status: Int, body: [UInt8], etag: String? = nil, lastModified: String? = nil, contentType: String? = nil) {
     self.status = status
     self.body = body
     self.etag = etag
     self.lastModified = lastModified
+    self.contentType = contentType
   }
 }
 
