@@ -61,6 +61,7 @@ let package = Package(
     .target(name: "CConfinement", linkerSettings: [.linkedLibrary("seccomp")]),
     .target(name: "CScratch"),
     .target(name: "CCryptoMB", cSettings: cryptoMB.compiled, linkerSettings: cryptoMB.linked),
+    .systemLibrary(name: "CUnbound", providers: [.apt(["libunbound-dev"])]),
     .systemLibrary(name: "CPango", pkgConfig: "pangocairo", providers: [.apt(["libpango1.0-dev"])]),
 
     // Ground.
@@ -77,6 +78,7 @@ let package = Package(
     room("Reception", ["Octets", "Limits", "MIMEStream", "PEC"]),
     room("ScanWire", ["Octets"]),
     room("DovecotWire", ["Octets"]),
+    room("MailRouting", ["Octets", "Limits"]),
     room("MIMEViews", ["Octets", "Limits", "MIMEStream"]),
 
     // Floor 2, pure: a message's life.
@@ -96,6 +98,7 @@ let package = Package(
     room("ProviderIndex", ["PEC"]),
     room("WebFetch", ["CCurl"]),
     room("LDAPSearch", ["CLDAP"]),
+    room("NameResolution", ["CUnbound", "Threading", "MailRouting"]),
     room("Configuration", ["Limits", yams]),
     room("Confinement", ["CConfinement"]),
     room("ScanEngine", ["CLibclamav", "CScratch", "Octets", "ScanWire"]),
@@ -118,7 +121,7 @@ let package = Package(
       [
         "Octets", "Limits", "Threading", "MIMEStream", "SMTPWire", "PEC", "Reception", "Journey", "EventLoop", "TLSPipe",
         "Signing", "Spool", "Ledger", "Mailstore", "Accounts", "ProviderIndex", "WebFetch", "LDAPSearch", "Configuration", "ScanWire",
-        "Scanning", "Quarantine", "ClockWatch", "Extracts", "Sealing", "LogRequests", "DovecotWire", log,
+        "Scanning", "Quarantine", "ClockWatch", "Extracts", "Sealing", "LogRequests", "DovecotWire", "MailRouting", "NameResolution", log,
       ]),
     // The scanner's own processes: the gateway and its key are not among them.
     room("ScannerWork", ["Channels", "Confinement", "Limits", "MIMEViews", "Octets", "ScanEngine", "ScanWire"]),
@@ -167,6 +170,8 @@ let package = Package(
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
     tests("ReceptionTests", ["Reception", "PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
     tests("WebFetchTests", ["WebFetch"]),
+    tests("MailRoutingTests", ["MailRouting", "Limits", "Octets"]),
+    tests("NameResolutionTests", ["NameResolution", "MailRouting"]),
     tests("LDAPSearchTests", ["LDAPSearch"], resources: [.copy("Fixtures")]),
     tests("JourneyTests", ["Journey", "Reception", "PEC", "MIMEStream", "Octets", "Limits"]),
     tests("ChannelsTests", ["Channels", "Octets"]),

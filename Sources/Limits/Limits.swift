@@ -11,6 +11,7 @@ public struct Limits: Sendable, Equatable {
   public var storage = StorageLimits()
   public var fetch = FetchLimits()
   public var rates = RateLimits()
+  public var exchange = ExchangeLimits()
 
   /// The defaults.
   public init() {}

@@ -42,11 +42,13 @@ enum HouseRules {
   /// The floors, from the ground up (ARCHITECTURE.md).
   static let ground: Set<String> = ["Octets", "Limits", "Threading", "Channels", "Digests"]
   static let pure: Set<String> = [
-    "MIMEStream", "SMTPWire", "PEC", "Reception", "ScanWire", "DovecotWire", "MIMEViews", "Journey", "Evidence", "Extracts", "LogRequests",
+    "MIMEStream", "SMTPWire", "PEC", "Reception", "ScanWire", "DovecotWire", "MIMEViews", "Journey", "Evidence", "Extracts",
+    "LogRequests", "MailRouting",
   ]
   static let inputOutput: Set<String> = [
     "EventLoop", "TLSPipe", "Signing", "Spool", "Ledger", "Mailstore", "Accounts", "ProviderIndex", "WebFetch", "LDAPSearch",
     "Configuration", "Confinement", "ScanEngine", "Scanning", "Quarantine", "SealedArchive", "ClockWatch", "TimeStamping", "PagePrinting",
+    "NameResolution",
   ]
   static let top: Set<String> = ["Sealing", "Gateway", "Laboratory", "Operations", "ceralacca", "ScannerWork", "ceralacca-scanner"]
 
@@ -60,6 +62,7 @@ enum HouseRules {
   static let fences: Set<String> = [
     "Octets", "Threading", "Channels", "EventLoop", "TLSPipe", "Signing", "Spool", "Mailstore", "Accounts", "WebFetch", "LDAPSearch",
     "Confinement", "ScanEngine", "Scanning", "Quarantine", "SealedArchive", "Digests", "ClockWatch", "TimeStamping", "PagePrinting",
+    "NameResolution",
   ]
   /// Files elsewhere that do, with what for.
   static func isFence(_ room: String, _ path: String) -> Bool { fences.contains(room) || (room == "Laboratory" && path.contains("PKI")) }
