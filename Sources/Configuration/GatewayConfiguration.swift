@@ -42,6 +42,8 @@ public struct GatewayConfiguration: Sendable, Equatable {
   public var lanes: Int
   /// The log lines.
   public var log: LogSettings
+  /// How mail exchangers are looked up.
+  public var dns = DNSSettings()
 
   /// A configuration with default bounds, one lane for each processor and text log lines.
   public init(
@@ -251,7 +253,7 @@ public struct ListenerSettings: Sendable, Equatable {
 public enum RouteTLS: String, Sendable, CaseIterable {
   /// STARTTLS is never asked for.
   case never
-  /// STARTTLS where it is offered, with whatever certificate (RFC 7435).
+  /// STARTTLS where it is offered, with whatever certificate (RFC 7435); to mail exchangers what DANE and MTA-STS demand.
   case opportunistic
   /// STARTTLS with a certificate that names the host and is vouched for, or no delivery.
   case required
@@ -274,15 +276,17 @@ public struct RouteCredentials: Sendable, Equatable {
 public struct RouteSettings: Sendable, Equatable {
   /// Domains in lower case; `*` for every other domain.
   public var domains: [String]
-  public var nextHop: Endpoint
+  /// Where it goes; nil for the mail exchangers of each recipient's domain (`mx`, RFC 5321 §5.1).
+  public var nextHop: Endpoint?
   public var tls: RouteTLS
-  /// PEM file of the authorities that may vouch for the next hop; nil for the system's. Only where TLS is required.
+  /// PEM file of the authorities that may vouch for the next hop; nil for the system's. Only where TLS is required, or where the next hop is
+  /// `mx`: then for hosts and policies of MTA-STS.
   public var caFile: String?
   public var credentials: RouteCredentials?
 
   /// A route.
   public init(
-    domains: [String], nextHop: Endpoint, tls: RouteTLS = .opportunistic, caFile: String? = nil, credentials: RouteCredentials? = nil
+    domains: [String], nextHop: Endpoint?, tls: RouteTLS = .opportunistic, caFile: String? = nil, credentials: RouteCredentials? = nil
   ) {
     self.domains = domains
     self.nextHop = nextHop

@@ -12,6 +12,7 @@ struct Reader {
   static let keys = [
     "hostname", "provider", "dataDirectory", "index", "signer", "tls", "users", "mailboxes", "listeners", "routes", "ordinaryMail",
     "trust", "scanner", "certifiedLog", "clock", "limits", "lanes", "log",
+    "dns",
   ]
 
   func configuration() -> GatewayConfiguration? {
@@ -37,15 +38,18 @@ struct Reader {
     let scanner = scanner(top, limits)
     let certifiedLog = certifiedLog(top, provider)
     let clock = clock(top)
+    let dns = dns(top)
     let lanes = top.has("lanes") ? top.whole(top.optional("lanes"), 1...256) : GatewayConfiguration.processors
     let logging = logging(top)
     guard let hostname, let provider, let dataDirectory, let index, let signer, let users, let mailboxes, let listeners, let routes,
-      let ordinaryMail, let trust, let scanner, let certifiedLog, let clock, let limits, let lanes, let logging
+      let ordinaryMail, let trust, let scanner, let certifiedLog, let clock, let limits, let lanes, let logging, let dns
     else { return nil }
-    return GatewayConfiguration(
+    var configuration = GatewayConfiguration(
       hostname: hostname, provider: provider, dataDirectory: dataDirectory, index: index, signer: signer, tls: tls,
       usersFile: users.file, mailboxes: mailboxes, listeners: listeners, routes: routes, ordinaryMail: ordinaryMail, trust: trust,
       scanner: scanner, certifiedLog: certifiedLog, clock: clock, limits: limits, lanes: lanes, log: logging, dovecot: users.dovecot)
+    configuration.dns = dns
+    return configuration
   }
 
   // MARK: Parts that several keys share

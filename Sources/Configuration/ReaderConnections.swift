@@ -1,3 +1,5 @@
+internal import Yams
+
 /// Where mail comes in and where it goes out.
 extension Reader {
   private enum KindWord: String, CaseIterable {
@@ -117,15 +119,18 @@ extension Reader {
   }
 
   private func route(_ section: Section, domains: [String]) -> RouteSettings? {
-    let hop = endpoint(section, section.required("nextHop", example: "\"mx.example.org:25\""))
+    let place = section.required("nextHop", example: "\"mx.example.org:25\"")
+    let usesMX = place.flatMap { isMX($0) } ?? false
+    let hop = usesMX ? nil : endpoint(section, place)
     let tls = section.has("tls") ? section.choice(section.optional("tls"), RouteTLS.self) : .opportunistic
-    if let tls, tls != .required {
+    if usesMX { refuseForMX(section, tls) }
+    if let tls, tls != .required, !usesMX {
       section.refuse(
         "caFile", "has no meaning where tls is \(tls.rawValue): no certificate is checked there", "remove it, or write 'tls: required'")
     }
     let caFile = section.has("caFile") ? file(section, "caFile", example: "ca.pem") : nil
     var credentials: RouteCredentials?
-    if section.has("user") || section.has("passwordFile") {
+    if !usesMX, section.has("user") || section.has("passwordFile") {
       let user = section.text(section.required("user", example: "gateway"))
       let passwordFile = file(section, "passwordFile", example: "next-hop.password")
       if let user, let passwordFile { credentials = RouteCredentials(user: user, passwordFile: passwordFile) }
@@ -135,7 +140,22 @@ extension Reader {
           "write 'tls: required', or remove user and passwordFile")
       }
     }
-    guard let hop, let tls else { return nil }
+    guard let tls, usesMX || hop != nil else { return nil }
     return RouteSettings(domains: domains, nextHop: hop, tls: tls, caFile: caFile, credentials: credentials)
+  }
+
+  private func isMX(_ setting: Setting) -> Bool {
+    if case .scalar(let scalar) = setting.node { scalar.string == "mx" } else { false }
+  }
+
+  /// Mail exchangers are strangers: they are told no password, and what their domains demand is not switched off.
+  private func refuseForMX(_ section: Section, _ tls: RouteTLS?) {
+    for name in ["user", "passwordFile"] {
+      section.refuse(name, "has no meaning where nextHop is mx: mail exchangers ask for no password", "remove it")
+    }
+    if tls == .never {
+      section.refuse(
+        "tls", "is never, and mail exchangers may demand TLS by DANE or MTA-STS", "write opportunistic or required, or remove the key")
+    }
   }
 }

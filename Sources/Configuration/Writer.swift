@@ -35,6 +35,7 @@ private struct Writer {
     lines += scanner(it.scanner)
     lines += certifiedLog(it.certifiedLog)
     lines.append("clock: { limitMilliseconds: \(it.clock.limitMilliseconds), synchronization: \(it.clock.synchronization.rawValue) }")
+    lines += dns(it.dns)
     let bounds = limits(it.limits)
     if !bounds.isEmpty { lines += ["limits:"] + bounds.map { "  " + $0 } }
     lines.append("lanes: \(it.lanes)")
@@ -157,8 +158,21 @@ private struct Writer {
     }
   }
 
+  private func dns(_ dns: DNSSettings) -> [String] {
+    var parts: [String] = []
+    switch dns.servers {
+    case .system: break
+    case .listed(let servers): parts.append("servers: \(list(servers))")
+    case .authorities: parts.append("servers: authorities")
+    }
+    if let anchor = dns.trustAnchor { parts.append("trustAnchor: \(path(anchor))") }
+    if !dns.privateNetworks.entries.isEmpty { parts.append("privateNetworks: \(list(dns.privateNetworks.entries))") }
+    return parts.isEmpty ? [] : ["dns: { \(parts.joined(separator: ", ")) }"]
+  }
+
   private func route(_ route: RouteSettings) -> String {
-    var parts = ["domains: \(list(route.domains))", "nextHop: \(scalar(route.nextHop.description))", "tls: \(route.tls.rawValue)"]
+    let place = route.nextHop.map { scalar($0.description) } ?? "mx"
+    var parts = ["domains: \(list(route.domains))", "nextHop: \(place)", "tls: \(route.tls.rawValue)"]
     if let caFile = route.caFile { parts.append("caFile: \(path(caFile))") }
     if let credentials = route.credentials {
       parts += ["user: \(scalar(credentials.user))", "passwordFile: \(path(credentials.passwordFile))"]

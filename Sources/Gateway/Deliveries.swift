@@ -20,6 +20,7 @@ final class Deliveries {
   /// Reports that came while their entry was under way.
   private var early: [String: [Report]] = [:]
   private var relays: [String: RelayPool] = [:]
+  private let exchange: ExchangeRelays?
   /// Entries of up to this time (Unix seconds) are kept: the pager has been there.
   private var bound = Int64.min
   /// Entries that left while a page is being read; nil when none is.
@@ -40,6 +41,7 @@ final class Deliveries {
 
   init(lane: Lane) {
     self.lane = lane
+    exchange = lane.shared.planner.map { ExchangeRelays(lane: lane, planner: $0) }
     capacity = max(1, lane.shared.limits.delivery.activeEntries / max(1, lane.shared.laneCount))
   }
 
@@ -112,6 +114,7 @@ final class Deliveries {
     stopped = true
     for pool in relays.values { pool.close() }
     relays = [:]
+    exchange?.close()
   }
 
   /// Keeps an entry until it is due, or leaves it to the ledger, which knows all about it.
@@ -180,7 +183,13 @@ final class Deliveries {
     case .mailbox:
       if let pool = pool(named: SharedState.mailboxRoute) { pool.enqueue(job(delivery, content)) } else { store(delivery, content) }
     case .relay(let name):
-      if let pool = pool(named: name) ?? reroutedPool(delivery.entry) {
+      if let pool = pool(named: name) {
+        pool.enqueue(job(delivery, content))
+      } else if let route = exchangeRoute(of: delivery.entry, named: name), let exchange {
+        exchange.deliver(
+          to: delivery.entry.recipients, by: route, job: { self.job(delivery, content, to: $0, then: $1) },
+          then: { [weak self] fates in self?.attempted(delivery.entry.id, fates) })
+      } else if let pool = reroutedPool(delivery.entry) {
         pool.enqueue(job(delivery, content))
       } else {
         let fates = delivery.entry.recipients.map {
@@ -233,18 +242,31 @@ final class Deliveries {
     return pool(named: name)
   }
 
+  /// The route to mail exchangers of that name, or, when an operator has since taken it out of the configuration, the recipients' own.
+  private func exchangeRoute(of entry: QueueEntry, named name: String) -> ExchangeRoute? {
+    if let route = lane.shared.exchangeRoutes[name] { return route }
+    guard let first = entry.recipients.first, case .relay(let other) = lane.shared.points.routing.route(for: first) else { return nil }
+    return lane.shared.exchangeRoutes[other]
+  }
+
   private func job(_ delivery: PendingDelivery, _ content: [Chunk]) -> RelayJob {
+    job(delivery, content, to: delivery.entry.recipients) { [weak self] fates in self?.attempted(delivery.entry.id, fates) }
+  }
+
+  private func job(
+    _ delivery: PendingDelivery, _ content: [Chunk], to recipients: [String], then: @escaping ([RecipientFate]) -> Void
+  ) -> RelayJob {
     let entry = delivery.entry
     let points = lane.shared.points
     // As `DeliveryJourney` judges the answer: only a server that proves by reports is asked for them.
     let token = points.provesDeliveryByReport ? entry.proofToken : nil
     // Reports go to the sender of the transaction: that must be us, not the sender of the envelope (`pec-rules` 13.8).
     return RelayJob(
-      sender: token == nil ? entry.sender : points.provider.serviceAddress, recipients: entry.recipients, content: content,
+      sender: token == nil ? entry.sender : points.provider.serviceAddress, recipients: recipients, content: content,
       bytes: entry.bytes, hasEightBit: entry.hasEightBit, envelopeID: token
     ) { [weak self] fates, relay in
       self?.underway[entry.id]?.relay = relay
-      self?.attempted(entry.id, fates)
+      then(fates)
     }
   }
 

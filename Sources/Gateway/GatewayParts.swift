@@ -30,6 +30,8 @@ final class GatewayParts {
   let scanner: VirusScanner?
   let points: ProviderPoints
   let nextHops: [String: NextHop]
+  let exchangeRoutes: [String: ExchangeRoute]
+  let planner: MailPlanner?
 
   /// - Parameter writesLog: false leaves the rows of the certified log out, to measure what they cost; on loopback only.
   init(_ configuration: GatewayConfiguration, writesLog: Bool, logger: Logger) throws {
@@ -52,6 +54,7 @@ final class GatewayParts {
       configuration.trust, configuration.limits.fetch, cache: "\(configuration.dataDirectory)/revocation", logger: logger)
     serverTLS = try configuration.tls.map { try TLSContext.server(certificatePEM: $0.certificate, keyPEM: $0.key) }
     nextHops = try GatewayParts.nextHops(configuration)
+    exchangeRoutes = try GatewayParts.exchangeRoutes(configuration)
     points = GatewayParts.points(configuration)
     ledger = try Ledger(path: Gateway.ledgerPath(configuration.dataDirectory), checkpointsAside: true, writesLog: writesLog)
     spool = try Spool(
@@ -62,6 +65,7 @@ final class GatewayParts {
     let waiting = try ledger.queueLength()
     if waiting > 0 { logger.notice("\(waiting) messages of an earlier run are in the queue") }
     scanner = GatewayParts.scanner(configuration, logger)
+    planner = exchangeRoutes.isEmpty ? nil : try MailPlanner(configuration, logger: logger)
   }
 
   /// Without its log a gateway must not be reached by anybody: what it then says has no proof.
@@ -128,18 +132,27 @@ final class GatewayParts {
   private static func nextHops(_ configuration: GatewayConfiguration) throws -> [String: NextHop] {
     var hops: [String: NextHop] = [:]
     for route in configuration.routes {
+      guard let place = route.nextHop else { continue }
       let credentials = try route.credentials.map { ClientProfile.Credentials(login: $0.user, password: try $0.password()) }
       let name = name(of: route)
       let required = route.tls == .required
       hops[name] = NextHop(
-        name: name, endpoint: .tcp(host: route.nextHop.host, port: route.nextHop.port),
-        serverName: required ? route.nextHop.host : nil,
+        name: name, endpoint: .tcp(host: place.host, port: place.port),
+        serverName: required ? place.host : nil,
         tls: route.tls == .never ? nil : try TLSContext.client(caFile: route.caFile, verify: required),
         profile: ClientProfile(
           kind: .smtp, heloName: configuration.hostname, tls: clientPolicy(route.tls), credentials: credentials))
     }
     if let hop = mailboxHop(configuration) { hops[SharedState.mailboxRoute] = hop }
     return hops
+  }
+
+  private static func exchangeRoutes(_ configuration: GatewayConfiguration) throws -> [String: ExchangeRoute] {
+    var routes: [String: ExchangeRoute] = [:]
+    for route in configuration.routes where route.nextHop == nil {
+      routes[name(of: route)] = try ExchangeRoute(route, name: name(of: route), heloName: configuration.hostname)
+    }
+    return routes
   }
 
   private static func mailboxHop(_ configuration: GatewayConfiguration) -> NextHop? {

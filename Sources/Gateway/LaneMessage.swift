@@ -1,5 +1,6 @@
 import EventLoop
 import Journey
+import MailRouting
 import Octets
 import PEC
 import Reception
@@ -26,6 +27,8 @@ enum Completion: Sendable {
   indirect case scanned(ScanOutcome)
   /// A message is in quarantine, durably.
   case kept
+  /// The way to a domain's mail exchangers.
+  indirect case planned(MailPlan)
   /// The work failed; the text says why.
   case failed(String)
 }

@@ -55,6 +55,9 @@ final class RelayConnection {
     switch hop.endpoint {
     case .tcp(let host, let port):
       lane.loop.connect(host: host, port: port, timeout: UInt64(limits.connectTimeoutSeconds) * 1000, completion: connected)
+    case .addresses(let addresses, let port, let host):
+      lane.loop.connect(
+        addresses: addresses, port: port, named: host, timeout: UInt64(limits.connectTimeoutSeconds) * 1000, completion: connected)
     case .local(let path): lane.loop.connectLocal(path: path, completion: connected)
     }
   }
@@ -83,7 +86,7 @@ final class RelayConnection {
 
   private func relayName(_ address: String) -> String {
     switch hop.endpoint {
-    case .tcp(let host, let port): "\(host)[\(address)]:\(port)"
+    case .tcp(let host, let port), .addresses(_, let port, let host): "\(host)[\(address)]:\(port)"
     case .local(let path): "\(hop.profile.heloName)[\(path)]"
     }
   }
@@ -149,7 +152,7 @@ final class RelayConnection {
     isSecuring = true
     guard let context = hop.tls, let connection else { return broken("TLS is wanted but not configured") }
     do {
-      connection.secure(with: try TLSPipe(context: context, serverName: hop.serverName), asClient: true)
+      connection.secure(with: try TLSPipe(context: context, serverName: hop.serverName, identity: hop.identity), asClient: true)
     } catch { broken("TLS: \(error)") }
   }
 
@@ -199,9 +202,17 @@ final class RelayConnection {
 
   // MARK: Ends
 
+  /// The next hop in words, for a mail exchanger with what protects the delivery.
+  private var named: String {
+    guard let protection = hop.protection else { return hop.display }
+    if isSecuring { return "\(hop.display) (\(protection))" }
+    let security = connection?.security.flatMap { $0.split(separator: " ").first.map(String.init) } ?? "no TLS"
+    return "\(hop.display) (\(protection), \(security))"
+  }
+
   private func fate(_ outcome: RecipientOutcome) -> RecipientFate {
     let reply = outcome.verdict.reply
-    let words = "\(hop.display) said: \(reply.summary)"
+    let words = "\(named) said: \(reply.summary)"
     switch outcome.verdict {
     case .delivered: return RecipientFate(recipient: outcome.recipient, outcome: .delivered(words))
     case .transient: return RecipientFate(recipient: outcome.recipient, outcome: .later(words))
@@ -213,7 +224,9 @@ final class RelayConnection {
 
   private func broken(_ reason: String) {
     guard !ended else { return }
-    end("\(hop.display): \(reason)")
+    // RFC 3463 §3.8: what a mail exchanger had to prove, and could not.
+    let status = isSecuring && hop.protection != nil && hop.profile.tls == .required ? "4.7.5 " : ""
+    end("\(status)\(named): \(reason)")
   }
 
   private func end(_ reason: String) {
@@ -226,8 +239,10 @@ final class RelayConnection {
       // A kept connection that the next hop had closed meanwhile: nothing of this message was heard, so a new one is tried at once.
       if isReady, !hasAnswered, open.mayTryAnew() { pool.putBack(open) } else { settle(open, reason) }
     }
-    if isSecuring, hop.profile.tls == .opportunistic, hop.profile.credentials == nil { pool.avoidsTLS = true }
-    pool.ended(self, neverReady: isReady ? nil : reason)
+    // What waits goes without TLS then, on a connection that is opened now.
+    let goesPlain = isSecuring && !pool.avoidsTLS && hop.profile.tls == .opportunistic && hop.profile.credentials == nil
+    if goesPlain { pool.avoidsTLS = true }
+    pool.ended(self, neverReady: isReady || goesPlain ? nil : reason)
   }
 
   /// What the next hop has said about recipients holds, whatever broke after it (RFC 2033 §4.2); the rest is tried again.

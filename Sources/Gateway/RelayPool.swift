@@ -28,6 +28,9 @@ final class RelayJob {
     self.then = then
   }
 
+  /// Called instead of `finish` when no connection came about; nil to postpone the job then.
+  var onUnreached: ((String) -> Void)?
+
   private var triedAnew = false
 
   /// True once: the message may go out on a new connection without counting as another attempt.
@@ -36,10 +39,19 @@ final class RelayJob {
     return !triedAnew
   }
 
+  /// The next hop is not there: nothing of this job was sent.
+  func unreached(_ reason: String) {
+    guard let tell = onUnreached else { return postpone(reason) }
+    onUnreached = nil
+    then = nil
+    tell(reason)
+  }
+
   /// Tells what became of it; once.
   func finish(_ fates: [RecipientFate]) {
     let tell = then
     then = nil
+    onUnreached = nil
     tell?(fates, relay)
   }
 
@@ -52,7 +64,10 @@ final class RelayJob {
 /// The connections of one lane to one next hop: reused while there is work, few, and none that nobody needs.
 final class RelayPool {
   private unowned let lane: Lane
-  let hop: NextHop
+  /// New connections go there.
+  var hop: NextHop
+  /// Nothing is open, and nothing waits.
+  var onEmpty: (() -> Void)?
   private var jobs: [RelayJob?] = []
   /// True when the next hop offered STARTTLS and could not do it, on a route where TLS is only wished for.
   var avoidsTLS = false
@@ -114,10 +129,11 @@ final class RelayPool {
       let postponed = jobs[head...].compactMap { $0 }
       jobs = []
       head = 0
-      for job in postponed { job.postpone(reason) }
+      for job in postponed { job.unreached(reason) }
     } else if waitingJobs > 0, connections.count < maximum {
       open()
     }
+    if connections.isEmpty, waitingJobs == 0 { onEmpty?() }
   }
 
   func close() {

@@ -21,6 +21,8 @@ import TLSPipe
 struct NextHop: Sendable {
   enum Place: Sendable {
     case tcp(host: String, port: Int)
+    /// A mail exchanger that was looked up.
+    case addresses([String], port: Int, host: String)
     case local(path: String)
 
     init(_ target: LocalTarget) {
@@ -37,11 +39,16 @@ struct NextHop: Sendable {
   var serverName: String?
   var tls: TLSContext?
   var profile: ClientProfile
+  /// TLSA records that the server must match.
+  var identity: TLSIdentity?
+  /// What protects deliveries to a mail exchanger, in a word; nil where the operator has named the next hop.
+  var protection: String?
 
   /// For log lines and error texts.
   var display: String {
     switch endpoint {
     case .tcp(let host, let port): "\(host):\(port)"
+    case .addresses(_, let port, let host): "\(host):\(port)"
     case .local(let path): path
     }
   }
@@ -76,6 +83,9 @@ final class SharedState: Sendable {
   let mayReport: @Sendable (String) -> Bool
   let serverTLS: TLSContext?
   let nextHops: [String: NextHop]
+  /// Routes to mail exchangers, and who finds the way; nil when there are none.
+  let exchangeRoutes: [String: ExchangeRoute]
+  let planner: MailPlanner?
   let admission: Admission
   let rates: Rates
   let counters: Counters
@@ -105,6 +115,8 @@ final class SharedState: Sendable {
     trust = parts.trust
     serverTLS = parts.serverTLS
     nextHops = parts.nextHops
+    exchangeRoutes = parts.exchangeRoutes
+    planner = parts.planner
     let counters = Counters()
     self.counters = counters
     startedAt = Clock.now().unixSeconds
@@ -255,6 +267,7 @@ final class SharedState: Sendable {
     authenticator.finish()
     examiner.finish()
     scanner?.stop()
+    planner?.finish()
     quarantine.finish()
     signers.stop()
     mailboxes?.finish()

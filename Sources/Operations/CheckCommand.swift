@@ -75,6 +75,7 @@ struct Inspection {
         warnings.append("mailboxes: no listener of kind incoming takes the mailbox server's delivery reports")
       }
     }
+    lookAtExchangers(configuration)
     for route in configuration.routes where route.credentials != nil {
       do { _ = try route.credentials?.password() } catch { errors.append("\(error)") }
     }

@@ -37,6 +37,9 @@ public struct DeliveryFailure: Sendable, Equatable {
       error: .other, status: "5.4.7", italian: "la consegna non è stata confermata dal server di posta entro \(hours) ore")
   }
 
+  /// The domain says that it takes no mail (null MX, RFC 7505 §4.2).
+  public static let takesNoMail = DeliveryFailure(error: .noDomain, status: "5.1.10", italian: "il dominio di destinazione non riceve posta")
+
   /// The domain has nowhere to deliver to.
   public static let noDomain = DeliveryFailure(error: .noDomain, status: "5.1.2", italian: "dominio di destinazione inesistente")
 

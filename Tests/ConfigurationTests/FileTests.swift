@@ -84,7 +84,7 @@ enum Fixtures {
       ])
     #expect(it.route(for: "PEC.beta.test")?.nextHop == Endpoint(host: "mx.beta.test", port: 25))
     #expect(it.route(for: "pec.beta.test")?.caFile == "/etc/ceralacca/ca.pem")
-    #expect(it.route(for: "pec.delta.test")?.nextHop.description == "[2001:db8::1]:2525")
+    #expect(it.route(for: "pec.delta.test")?.nextHop?.description == "[2001:db8::1]:2525")
     #expect(it.route(for: "pec.delta.test")?.tls == .never)
     #expect(it.route(for: "elsewhere.test")?.credentials == RouteCredentials(user: "x", passwordFile: "/etc/ceralacca/y"))
     var limits = Limits()

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import ssl
 import threading
 import zlib
 from dataclasses import dataclass
@@ -32,15 +33,24 @@ class Sink:
     """Listens on loopback in a thread of its own; `taken` grows. It can be stopped and started again on the same port.
 
     `policy(stage, argument)` may give a reply line instead of the good one; stages are `greeting`, `EHLO`, `MAIL`, `RCPT`, `DATA`,
-    `message`. `extensions` are what EHLO announces.
+    `message`. `extensions` are what EHLO announces; with `tls` also STARTTLS.
     """
 
     def __init__(
-        self, policy=None, extensions=("PIPELINING", "SIZE 200000000", "8BITMIME", "CHUNKING", "ENHANCEDSTATUSCODES"), port: int = 0
+        self,
+        policy=None,
+        extensions=("PIPELINING", "SIZE 200000000", "8BITMIME", "CHUNKING", "ENHANCEDSTATUSCODES"),
+        port: int = 0,
+        address: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
     ):
         self.policy = policy or (lambda stage, argument: None)
         self.extensions = extensions
         self.port = port
+        self.address = address
+        self.tls = tls
+        #: Sessions in which TLS was begun.
+        self.secured: set[int] = set()
         self.taken: list[Taken] = []
         self.sessions = 0
         self.commands: list[str] = []
@@ -68,7 +78,7 @@ class Sink:
     async def _serve(self, started: threading.Event) -> None:
         self._stopped = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
-        server = await asyncio.start_server(self._session, "127.0.0.1", self.port, limit=2**20, backlog=512)
+        server = await asyncio.start_server(self._session, self.address, self.port, limit=2**20, backlog=512)
         self.port = server.sockets[0].getsockname()[1]
         self._loop = asyncio.get_running_loop()
         started.set()
@@ -83,7 +93,7 @@ class Sink:
         self._writers.add(writer)
         try:
             await self._talk(reader, writer, number)
-        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError, asyncio.LimitOverrunError, ValueError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, OSError, asyncio.LimitOverrunError, ValueError):
             pass  # the peer is gone, or the sink is being stopped
         finally:
             self._writers.discard(writer)
@@ -108,11 +118,15 @@ class Sink:
             verb, _, argument = line.partition(" ")
             verb = verb.upper()
             if verb == "EHLO":
-                lines = ["sink.example.test", *self.extensions]
+                lines = ["sink.example.test", *self.extensions, *(["STARTTLS"] if self.tls and number not in self.secured else [])]
                 text = "\r\n".join(f"250{'-' if at < len(lines) - 1 else ' '}{each}" for at, each in enumerate(lines))
                 await say("EHLO", argument, text)
             elif verb == "HELO":
                 await say("HELO", argument, "250 sink.example.test")
+            elif verb == "STARTTLS" and self.tls:
+                if await say("STARTTLS", "", "220 2.0.0 Begin"):
+                    await writer.start_tls(self.tls)
+                    self.secured.add(number)
             elif verb == "MAIL":
                 address = re.search(r"<([^>]*)>", argument)[1]
                 if await say("MAIL", address, "250 2.1.0 Ok"):
