@@ -57,12 +57,7 @@ final class DovecotLogin {
       case .failure(let error): broken("\(error)")
       }
     }
-    switch place {
-    case .tcp(let host, let port):
-      let milliseconds = UInt64(lane.shared.limits.delivery.connectTimeoutSeconds) * 1000
-      attempt = lane.loop.connect(host: host, port: port, timeout: milliseconds, completion: connected)
-    case .local(let path): attempt = lane.loop.connectLocal(path: path, completion: connected)
-    }
+    attempt = lane.connect(to: place, completion: connected)
   }
 
   private func begin(_ stream: EventLoop.Stream) {

@@ -99,6 +99,18 @@ final class Lane {
 
   // MARK: Messages from other threads
 
+  /// Opens a connection to a next hop, or to a server beside us.
+  @discardableResult
+  func connect(to place: NextHop.Place, completion: @escaping (Result<EventLoop.Stream, LoopError>) -> Void) -> ConnectAttempt {
+    let milliseconds = UInt64(shared.limits.delivery.connectTimeoutSeconds) * 1000
+    switch place {
+    case .tcp(let host, let port): return loop.connect(host: host, port: port, timeout: milliseconds, completion: completion)
+    case .addresses(let addresses, let port, let host):
+      return loop.connect(addresses: addresses, port: port, named: host, timeout: milliseconds, completion: completion)
+    case .local(let path): return loop.connectLocal(path: path, completion: completion)
+    }
+  }
+
   /// A number that nothing else on this lane has.
   func newToken() -> UInt64 {
     nextToken += 1

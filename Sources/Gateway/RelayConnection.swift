@@ -43,7 +43,6 @@ final class RelayConnection {
   }
 
   func open() {
-    let limits = lane.shared.limits.delivery
     let connected: (Result<EventLoop.Stream, LoopError>) -> Void = { [self] result in
       switch result {
       case .success(let stream):
@@ -52,14 +51,7 @@ final class RelayConnection {
       case .failure(let error): end("no connection to \(hop.display): \(error)")
       }
     }
-    switch hop.endpoint {
-    case .tcp(let host, let port):
-      lane.loop.connect(host: host, port: port, timeout: UInt64(limits.connectTimeoutSeconds) * 1000, completion: connected)
-    case .addresses(let addresses, let port, let host):
-      lane.loop.connect(
-        addresses: addresses, port: port, named: host, timeout: UInt64(limits.connectTimeoutSeconds) * 1000, completion: connected)
-    case .local(let path): lane.loop.connectLocal(path: path, completion: connected)
-    }
+    lane.connect(to: hop.endpoint, completion: connected)
   }
 
   private func begin(_ connection: Connection) {
