@@ -62,6 +62,7 @@ let package = Package(
     .target(name: "CScratch"),
     .target(name: "CCryptoMB", cSettings: cryptoMB.compiled, linkerSettings: cryptoMB.linked),
     .systemLibrary(name: "CUnbound", providers: [.apt(["libunbound-dev"])]),
+    .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
     .systemLibrary(name: "CPango", pkgConfig: "pangocairo", providers: [.apt(["libpango1.0-dev"])]),
 
     // Ground.
@@ -70,6 +71,7 @@ let package = Package(
     room("Threading", ["CPlatform"]),
     room("Channels", ["CPlatform", "Octets"]),
     room("Digests", ["COpenSSL"]),
+    room("Metering"),
 
     // Floor 1, pure: the rules.
     room("MIMEStream", ["Octets", "Limits"]),
@@ -108,6 +110,7 @@ let package = Package(
     room("ClockWatch", ["CPlatform"]),
     room("TimeStamping", ["COpenSSL", "Octets"]),
     room("PagePrinting", ["CPango"]),
+    room("HTTPService", ["CMicrohttpd"]),
 
     // Floor 4: the wiring.
     room(
@@ -121,7 +124,8 @@ let package = Package(
       [
         "Octets", "Limits", "Threading", "MIMEStream", "SMTPWire", "PEC", "Reception", "Journey", "EventLoop", "TLSPipe",
         "Signing", "Spool", "Ledger", "Mailstore", "Accounts", "ProviderIndex", "WebFetch", "LDAPSearch", "Configuration", "ScanWire",
-        "Scanning", "Quarantine", "ClockWatch", "Extracts", "Sealing", "LogRequests", "DovecotWire", "MailRouting", "NameResolution", log,
+        "Scanning", "Quarantine", "ClockWatch", "Extracts", "Sealing", "LogRequests", "DovecotWire", "MailRouting", "NameResolution",
+        "Metering", "HTTPService", log,
       ]),
     // The scanner's own processes: the gateway and its key are not among them.
     room("ScannerWork", ["Channels", "Confinement", "Limits", "MIMEViews", "Octets", "ScanEngine", "ScanWire"]),
@@ -165,6 +169,8 @@ let package = Package(
     tests("HouseTests", []),
     tests("OctetsTests", ["Octets"]),
     tests("ThreadingTests", ["Threading"]),
+    tests("MeteringTests", ["Metering"]),
+    tests("HTTPServiceTests", ["HTTPService"]),
     tests("MIMEStreamTests", ["MIMEStream", "Octets", "Limits"]),
     tests("SMTPWireTests", ["SMTPWire", "Octets", "Limits"]),
     tests("PECTests", ["PEC", "MIMEStream", "Octets", "Limits"], resources: [.copy("Fixtures")]),
@@ -208,7 +214,9 @@ let package = Package(
     tests("AccountsTests", ["Accounts"]),
     tests("ProviderIndexTests", ["ProviderIndex", "PEC"]),
     tests("ConfigurationTests", ["Configuration", "Limits"], resources: [.copy("Fixtures")]),
-    tests("GatewayTests", ["Gateway", "Journey", "Spool", "Ledger", "Signing", "PEC", "MIMEStream", "SMTPWire", "Limits", "Octets", log]),
+    tests(
+      "GatewayTests",
+      ["Gateway", "Journey", "Spool", "Ledger", "Signing", "PEC", "MIMEStream", "SMTPWire", "Limits", "Octets", "Metering", log]),
     tests("OperationsTests", ["Operations", "Configuration", "Journey", "Octets", "PEC", "Quarantine", "Signing"]),
     tests(
       "LaboratoryTests",

@@ -44,6 +44,8 @@ public struct GatewayConfiguration: Sendable, Equatable {
   public var log: LogSettings
   /// How mail exchangers are looked up.
   public var dns = DNSSettings()
+  /// Where metrics and health are told; nil where they are not.
+  public var metrics: MetricsSettings?
 
   /// A configuration with default bounds, one lane for each processor and text log lines.
   public init(
@@ -312,10 +314,12 @@ public enum LogLevel: String, Sendable, CaseIterable {
 public struct LogSettings: Sendable, Equatable {
   public var format: LogFormat
   public var level: LogLevel
+  public var output: LogTarget
 
-  /// Text from level info unless said otherwise.
-  public init(format: LogFormat = .text, level: LogLevel = .info) {
+  /// Text from level info on standard error unless said otherwise.
+  public init(format: LogFormat = .text, level: LogLevel = .info, output: LogTarget = .stderr) {
     self.format = format
     self.level = level
+    self.output = output
   }
 }

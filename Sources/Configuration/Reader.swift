@@ -11,8 +11,7 @@ struct Reader {
 
   static let keys = [
     "hostname", "provider", "dataDirectory", "index", "signer", "tls", "users", "mailboxes", "listeners", "routes", "ordinaryMail",
-    "trust", "scanner", "certifiedLog", "clock", "limits", "lanes", "log",
-    "dns",
+    "trust", "scanner", "certifiedLog", "clock", "limits", "lanes", "log", "dns", "metrics",
   ]
 
   func configuration() -> GatewayConfiguration? {
@@ -41,14 +40,17 @@ struct Reader {
     let dns = dns(top)
     let lanes = top.has("lanes") ? top.whole(top.optional("lanes"), 1...256) : GatewayConfiguration.processors
     let logging = logging(top)
+    let metrics = metrics(top)
     guard let hostname, let provider, let dataDirectory, let index, let signer, let users, let mailboxes, let listeners, let routes,
-      let ordinaryMail, let trust, let scanner, let certifiedLog, let clock, let limits, let lanes, let logging, let dns
+      let ordinaryMail, let trust, let scanner, let certifiedLog, let clock, let limits, let lanes, let logging, let dns,
+      let metrics
     else { return nil }
     var configuration = GatewayConfiguration(
       hostname: hostname, provider: provider, dataDirectory: dataDirectory, index: index, signer: signer, tls: tls,
       usersFile: users.file, mailboxes: mailboxes, listeners: listeners, routes: routes, ordinaryMail: ordinaryMail, trust: trust,
       scanner: scanner, certifiedLog: certifiedLog, clock: clock, limits: limits, lanes: lanes, log: logging, dovecot: users.dovecot)
     configuration.dns = dns
+    configuration.metrics = metrics
     return configuration
   }
 
@@ -207,10 +209,11 @@ struct Reader {
 
   private func logging(_ top: Section) -> LogSettings? {
     guard top.has("log") else { return LogSettings() }
-    guard let section = top.optional("log").flatMap({ section($0, ["format", "level"]) }) else { return nil }
+    guard let section = top.optional("log").flatMap({ section($0, ["format", "level", "output"]) }) else { return nil }
     let format = section.has("format") ? section.choice(section.optional("format"), LogFormat.self) : .text
     let level = section.has("level") ? section.choice(section.optional("level"), LogLevel.self) : .info
-    guard let format, let level else { return nil }
-    return LogSettings(format: format, level: level)
+    let output = section.has("output") ? section.choice(section.optional("output"), LogTarget.self) : .stderr
+    guard let format, let level, let output else { return nil }
+    return LogSettings(format: format, level: level, output: output)
   }
 }

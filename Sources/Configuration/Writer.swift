@@ -39,7 +39,11 @@ private struct Writer {
     let bounds = limits(it.limits)
     if !bounds.isEmpty { lines += ["limits:"] + bounds.map { "  " + $0 } }
     lines.append("lanes: \(it.lanes)")
-    lines.append("log: { format: \(it.log.format.rawValue), level: \(it.log.level.rawValue) }")
+    let output = it.log.output == .stderr ? "" : ", output: \(it.log.output.rawValue)"
+    lines.append("log: { format: \(it.log.format.rawValue), level: \(it.log.level.rawValue)\(output) }")
+    if let metrics = it.metrics {
+      lines.append("metrics: { address: \(scalar(metrics.address)), port: \(metrics.port), anywhere: \(metrics.anywhere) }")
+    }
     return lines.joined(separator: "\n") + "\n"
   }
 

@@ -35,11 +35,13 @@ final class Committer: Sendable {
   /// - Parameter dispatch: hands what was put into the queue to the lanes that deliver it. Called as soon as it is durable, and before
   ///   anything else that is committed later becomes so: an entry is never with its lane after it was settled.
   init(
-    spool: Spool, ledger: Ledger, counters: Counters, logger: Logger, dispatch: @escaping @Sendable ([PendingDelivery]) -> Void = { _ in }
+    spool: Spool, ledger: Ledger, counters: Counters, measures: Measures = Measures(lanes: 0, listeners: [], routes: []), logger: Logger,
+    dispatch: @escaping @Sendable ([PendingDelivery]) -> Void = { _ in }
   ) {
     threads = Mutex([])
     let spooler = SpoolDesk(spool: spool, logger: logger)
-    let committer = LedgerDesk(spool: spool, ledger: ledger, counters: counters, logger: logger, dispatch: dispatch)
+    let committer = LedgerDesk(
+      spool: spool, ledger: ledger, counters: counters, measures: measures, logger: logger, dispatch: dispatch)
     let first = WorkerThread(name: "spooler") { [arriving, written, breakage] in
       while let batch = arriving.take(atMost: 512) {
         let plans = spooler.perform(batch, breakage)
@@ -117,6 +119,8 @@ private final class Breakage: Sendable {
 private struct PreparedPlan: Sendable {
   var changes: [LedgerChange]
   var deliveries: [PendingDelivery] = []
+  /// Of each message that it makes or passes on.
+  var kinds: [MessageKind] = []
   /// Told why it failed; nil when it is durable.
   var then: @Sendable (String?) -> Void
 }
@@ -126,6 +130,7 @@ private struct LedgerDesk: Sendable {
   let spool: Spool
   let ledger: Ledger
   let counters: Counters
+  let measures: Measures
   let logger: Logger
   let dispatch: @Sendable ([PendingDelivery]) -> Void
 
@@ -138,7 +143,11 @@ private struct LedgerDesk: Sendable {
 
   /// Returns the reason when storage broke for good.
   private func commit(_ plans: [PreparedPlan]) -> String? {
-    do { try ledger.commit(plans.flatMap(\.changes)) } catch {
+    let changes = plans.flatMap(\.changes)
+    let since = MonotonicClock.nanoseconds()
+    do { try ledger.commit(changes) } catch {
+      // What is at odds with the ledger says nothing about its health.
+      if case .conflict = error {} else { measures.commitFailed() }
       logger.critical("the ledger refused a commit: \(error)")
       if error.isFinal {
         // The disk failed in the middle: the transaction may be durable all the same. Its octets stay, nothing more is promised, and
@@ -160,6 +169,7 @@ private struct LedgerDesk: Sendable {
       fail(plans, "\(error)", spool)
       return nil
     }
+    measures.committed(rows: changes.count, kinds: plans.lazy.flatMap(\.kinds), since: since)
     counters.commits.add(1, ordering: .relaxed)
     counters.committedPlans.add(plans.count, ordering: .relaxed)
     dispatch(plans.flatMap(\.deliveries))
@@ -236,7 +246,10 @@ private struct SpoolDesk: Sendable {
         changes.append(.enqueue(entry))
       }
     }
-    return PreparedPlan(changes: changes, deliveries: deliveries) { failure in address.send(failure.map { .failed($0) } ?? .committed) }
+    let kinds = plan.messages.compactMap(\.entries.first?.kind)
+    return PreparedPlan(changes: changes, deliveries: deliveries, kinds: kinds) { failure in
+      address.send(failure.map { .failed($0) } ?? .committed)
+    }
   }
 
   private func store(_ body: BodyContent) throws(SpoolError) -> [StoredRange] {

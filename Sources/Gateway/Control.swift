@@ -43,8 +43,11 @@ public struct ControlAnswer: Codable, Sendable {
   public var entries: [String]?
   /// Running numbers, for `status`.
   public var numbers: [String: Int]?
+  /// How the gateway is doing, for `status`.
+  public var status: StatusReport?
 
-  init(ok: Bool, message: String, entries: [String]? = nil, numbers: [String: Int]? = nil) {
+  init(ok: Bool, message: String, entries: [String]? = nil, numbers: [String: Int]? = nil, status: StatusReport? = nil) {
+    self.status = status
     self.ok = ok
     self.message = message
     self.entries = entries

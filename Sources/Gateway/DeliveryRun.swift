@@ -100,6 +100,7 @@ final class DeliveryRun {
   }
 
   private func log(_ fate: RecipientFate, opens: Bool, isReport: Bool) {
+    lane.shared.measures.delivered(entry.route.text, fate.outcome)
     let word: String
     let text: String
     switch fate.outcome {

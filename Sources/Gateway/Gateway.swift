@@ -1,6 +1,7 @@
 import Accounts
 import Configuration
 import EventLoop
+import HTTPService
 import Journey
 import Ledger
 import Limits
@@ -37,6 +38,9 @@ public final class Gateway: Sendable {
   private let logKeeper: LogKeeper
   private let pager: QueuePager
   private let stocktaking: Stocktaking
+  private let watch: Watch
+  /// Metrics and health over HTTP, where they are told.
+  private let watchService = Mutex<HTTPService?>(nil)
   /// Listening addresses, in the order of the configuration, with the ports the system gave.
   public let addresses: [String]
 
@@ -50,6 +54,7 @@ public final class Gateway: Sendable {
     logKeeper = LogKeeper(shared, parts, inboxes: inboxes)
     pager = QueuePager(shared, parts.ledger, inboxes: inboxes)
     stocktaking = parts.stocktaking
+    watch = Watch(shared, parts, addresses: addresses)
     self.shared = shared
     self.inboxes = inboxes
     self.threads = Mutex(threads)
@@ -126,8 +131,24 @@ public final class Gateway: Sendable {
       shared: shared, parts: parts, inboxes: inboxes, threads: threads, drained: drained,
       addresses: zip(plans, ports).map { "\($0.address):\($1)" })
     shared.setPager(running.pager)
+    try running.tellMetrics()
     box.set(running)
     return running
+  }
+
+  /// Where metrics and health are told, `address:port`; nil where they are not.
+  public var metricsAddress: String? { watch.metricsAddress }
+
+  /// Starts the HTTP service, if there is to be one; without it the gateway does not run.
+  private func tellMetrics() throws {
+    guard let settings = configuration.metrics else { return }
+    do {
+      let service = try WatchService.start(settings, watch)
+      watchService.withLock { $0 = service }
+    } catch {
+      stop(drainingForSeconds: 0)
+      throw error
+    }
   }
 
   /// Waits until the virus scanner has loaded its signatures or could not; nil when messages are scanned, or not to be, else why not.
@@ -145,6 +166,8 @@ public final class Gateway: Sendable {
     for thread in threads.withLock({ $0 }) { thread.join() }
     logKeeper.finish()
     upkeep.finish()
+    watchService.withLock { $0 = nil }
+    watch.finish()
     shared.note(.logClosed, "the gateway ends in order")
     shared.finish()
   }
@@ -210,7 +233,7 @@ public final class Gateway: Sendable {
             "delivered": counters.delivered.load(ordering: .relaxed), "commits": counters.commits.load(ordering: .relaxed),
             "committedPlans": counters.committedPlans.load(ordering: .relaxed),
             "intakeBytesInMemory": counters.intakeBytesInMemory.load(ordering: .relaxed),
-          ].merging(shared.scannerNumbers) { old, _ in old }))
+          ].merging(shared.scannerNumbers) { old, _ in old }, status: watch.report()))
     default: answer(ControlAnswer(ok: false, message: "no such verb: \(request.verb)"))
     }
   }

@@ -53,6 +53,7 @@ final class Lane {
     dovecot = shared.dovecot.map { DovecotLogin(lane: self, at: $0) }
     lookAtDisk()
     ticker = loop.timer(after: 1000, repeat: 1000) { [unowned self] in
+      self.shared.measures.beat(self.number)
       self.lookAtDisk()
       self.deliveries.tick()
       if self.number == 0 { self.shared.lookAtQueue() }
@@ -156,6 +157,7 @@ final class Lane {
 
   private func drain() {
     draining = true
+    shared.measures.isDraining.set(1)
     for listener in listeners { listener.close() }
     listeners = []
     deliveries.drain()

@@ -59,6 +59,7 @@ extension Lane {
       return refuse(stream, plan, "421 4.7.0", "\(reason), try again later", client)
     }
     shared.counters.connections.add(1, ordering: .relaxed)
+    shared.measures.connected(plan.profile)
     shared.counters.openConnections.add(1, ordering: .relaxed)
     let token = newToken()
     let session = SMTPSession(lane: self, id: token, stream: stream, listener: plan, peer: peer)
@@ -68,6 +69,7 @@ extension Lane {
 
   /// Says why and closes. Under implicit TLS the words cannot be read, and the close alone must do.
   private func refuse(_ stream: EventLoop.Stream, _ plan: ListenerPlan, _ code: String, _ words: String, _ client: MailClient) {
+    shared.measures.refusedConnection(code)
     let lines = MailLines.rejection(stage: "CONNECT", client: client, reply: "\(code) \(words)", sender: nil, recipient: nil)
     shared.logger.notice(
       "refused: \(words)", metadata: listening(plan, client.peer).merging([MailLines.key: lines.value]) { one, _ in one })

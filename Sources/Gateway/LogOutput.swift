@@ -1,10 +1,11 @@
+import Configuration
 import Foundation
 import Logging
 import Octets
 import PEC
 import Synchronization
 
-/// Log lines on standard error: for people, or one JSON object a line.
+/// Log lines on standard error or standard output: for people, or one JSON object a line.
 public struct LogOutput: LogHandler {
   /// Form of a line.
   public enum Format: Sendable {
@@ -17,9 +18,11 @@ public struct LogOutput: LogHandler {
   public var logLevel: Logger.Level
   private let label: String
   private let format: Format
+  private let target: LogTarget
 
   /// A handler for `label`, writing lines of `format` at `level` and above.
-  public init(label: String, format: Format, level: Logger.Level) {
+  public init(label: String, format: Format, level: Logger.Level, to target: LogTarget = .stderr) {
+    self.target = target
     self.label = label
     self.format = format
     logLevel = level
@@ -37,35 +40,16 @@ public struct LogOutput: LogHandler {
     if let more = event.metadata {
       if fields.isEmpty { fields = more } else { fields.merge(more) { _, new in new } }
     }
-    var line = ""
     if case .syslog = format {} else { fields[MailLines.key] = nil }
-    switch format {
-    case .syslog(let host):
-      line = LogOutput.syslog(event.level, event.message.description, fields, host: host, at: now.rfc3339)
-    case .text:
-      // By appending, and sorted by name: each message writes three of these, on the thread that serves its session.
-      line.reserveCapacity(400)
-      line += now.rfc3339
-      line += " "
-      line += event.level.rawValue
-      line += " "
-      line += ASCII.escaped(event.message.description)
-      for (key, value) in fields.sorted(by: { $0.key < $1.key }) {
-        line += " "
-        line += key
-        line += "="
-        if case .string(let text) = value { line += ASCII.escaped(text) } else { line += ASCII.escaped(value.description) }
+    let line =
+      switch format {
+      case .text: LogLine.text(now, event.level, event.message.description, fields)
+      case .json: LogLine.json(now, event.level, event.message.description, fields)
+      case .syslog(let host): LogOutput.syslog(event.level, event.message.description, fields, host: host, at: now.rfc3339)
       }
-      line += "\n"
-    case .json:
-      var object: [String: String] = ["time": now.rfc3339, "level": "\(event.level)", "message": event.message.description]
-      for (key, value) in fields { object[key] = "\(value)" }
-      let encoder = JSONEncoder()
-      encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-      line = String(decoding: (try? encoder.encode(object)) ?? Data(), as: UTF8.self) + "\n"
-    }
     // A log that cannot be written must not take the gateway with it.
-    try? FileHandle.standardError.write(contentsOf: Data(line.utf8))
+    let file = target == .stdout ? FileHandle.standardOutput : FileHandle.standardError
+    try? file.write(contentsOf: Data(line.utf8))
   }
 }
 

@@ -17,10 +17,11 @@ extension Lane {
   func submit(_ message: OwnMessage, _ then: @escaping @Sendable (Verdict) -> Void) {
     var walker = MessageWalker(limits: shared.limits.message, watchedBoundaryPrefix: Composer.boundaryPrefix, checksLines: false)
     walker.feed(message.octets.span)
-    SubmissionRun(lane: self, content: BodyContent(pieces: [.memory(Chunk(message.octets))]), answer: then).start(
-      Arrival(
-        submission: Submission(reversePath: message.sender, forwardPaths: [message.recipient], facts: walker.finish()),
-        instant: shared.now(), sequence: shared.counters.nextSequence(), random: .drawn(), directory: shared.index.snapshot,
-        request: message.request))
+    SubmissionRun(lane: self, content: BodyContent(pieces: [.memory(Chunk(message.octets))]), answer: { verdict, _ in then(verdict) })
+      .start(
+        Arrival(
+          submission: Submission(reversePath: message.sender, forwardPaths: [message.recipient], facts: walker.finish()),
+          instant: shared.now(), sequence: shared.counters.nextSequence(), random: .drawn(), directory: shared.index.snapshot,
+          request: message.request))
   }
 }

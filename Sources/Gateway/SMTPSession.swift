@@ -8,6 +8,7 @@ import Octets
 import PEC
 import SMTPWire
 import TLSPipe
+import Threading
 
 /// One client's SMTP session, at the access point or the incoming point: octets between the connection and the protocol machine, bodies
 /// into the spool, and the answers of the journey back to the client. Confined to its lane.
@@ -185,8 +186,11 @@ final class SMTPSession {
       switch event {
       case .needInput, .awaiting: return at
       case .authenticate(let login, let password, let mechanism): authenticate(login, password, mechanism)
-      case .mail(let command): smtp.answer(told(mail(command), at: "MAIL", sender: command.path))
-      case .recipient(let command): smtp.answer(told(recipient(command), at: "RCPT", sender: sender, recipient: command.path))
+      case .mail(let command):
+        smtp.answer(told(shared.measures.answered(mail(command), .mail, listener.profile.trust), at: "MAIL", sender: command.path))
+      case .recipient(let command):
+        let reply = shared.measures.answered(recipient(command), .rcpt, listener.profile.trust)
+        smtp.answer(told(reply, at: "RCPT", sender: sender, recipient: command.path))
       case .bodyBegins(let expectedBytes): beginBody(expectedBytes)
       case .body(let range):
         let place = start + range.lowerBound..<start + range.upperBound
@@ -236,6 +240,7 @@ final class SMTPSession {
     holds.insert(.answer)
     let answered: (AuthenticationAnswer) -> Void = { [weak self] answer in
       guard let self else { return }
+      shared.measures.authentications.add(Measures.word(answer))
       if answer == .rejected {
         client = MailClient(admitted, smtp)
         tell(
@@ -382,10 +387,14 @@ final class SMTPSession {
 
   /// True when the body is complete and only its last pieces are on their way to the spool.
   private var awaitsSpool = false
+  /// When the last octet of the message came, monotonic nanoseconds.
+  private var endedAt = 0
 
   private func endBody() {
     holds.insert(.answer)
     guard let body else { return }
+    endedAt = MonotonicClock.nanoseconds()
+    shared.measures.taken(listener.profile.trust, bytes: body.bytes, recipients: recipients.count)
     if body.intake.isSettled { submit(body) } else { awaitsSpool = true }
   }
 
@@ -434,13 +443,14 @@ final class SMTPSession {
     let facts = body.walker.finish()
     let content = body.intake.finish()
     let isIncoming = isIncoming
-    let answer: (Verdict) -> Void = { [weak self] verdict in
+    let answer: (Verdict, Bool) -> Void = { [weak self] verdict, isNotice in
       body.intake.forget()
       // An incoming message's journey has told it, with what it made of the message.
-      self?.answer(verdict, isTold: isIncoming)
+      self?.answer(verdict, isTold: isIncoming, isNotice: isNotice)
     }
     if isIncoming {
-      IncomingRun(lane: lane, content: content, client: client, sender: sender, recipients: recipients.count, answer: answer).start(
+      let heard: (Verdict) -> Void = { answer($0, false) }
+      IncomingRun(lane: lane, content: content, client: client, sender: sender, recipients: recipients.count, answer: heard).start(
         ExaminerJob(
           facts: facts, content: content, reversePath: sender, forwardPaths: recipients, isOverTLS: connection.isSecure,
           arrivedAt: shared.now().unixSeconds))
@@ -452,7 +462,8 @@ final class SMTPSession {
     }
   }
 
-  private func answer(_ verdict: Verdict, isTold: Bool) {
+  private func answer(_ verdict: Verdict, isTold: Bool, isNotice: Bool = false) {
+    shared.measures.replied(verdict, listener.profile.trust, since: endedAt, isNotice: isNotice)
     guard !finished else { return }
     if verdict.code == 250 {
       shared.counters.accepted.add(1, ordering: .relaxed)

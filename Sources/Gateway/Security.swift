@@ -54,8 +54,10 @@ extension Lane {
     do { chunks = try content.chunks(in: 0..<content.count, spool: shared.spool) } catch {
       return then(.unavailable("the message cannot be read again: \(error)"))
     }
-    let address = returnAddress { completion in
+    let since = MonotonicClock.nanoseconds()
+    let address = returnAddress { [measures = shared.measures] completion in
       guard case .scanned(let outcome) = completion else { preconditionFailure("a scanner's answer of another kind") }
+      measures.scanned(outcome, since: since)
       then(outcome)
     }
     scanner.scan(chunks) { address.send(.scanned($0)) }

@@ -16,6 +16,7 @@ import Signing
 import Spool
 import Synchronization
 import TLSPipe
+import Threading
 
 /// Where mail for a route goes, with everything resolved.
 struct NextHop: Sendable {
@@ -89,6 +90,7 @@ final class SharedState: Sendable {
   let admission: Admission
   let rates: Rates
   let counters: Counters
+  let measures: Measures
   let logger: Logger
   private let signers: SignerPool
   /// True while the ledger has entries that are due and that no lane has had room for.
@@ -119,11 +121,14 @@ final class SharedState: Sendable {
     planner = parts.planner
     let counters = Counters()
     self.counters = counters
+    let measures = Measures(parts)
+    self.measures = measures
     startedAt = Clock.now().unixSeconds
     let lanes = LaneDirectory()
     self.lanes = lanes
     committer = Committer(
-      spool: parts.spool, ledger: parts.ledger, counters: counters, logger: parts.logger, dispatch: { lanes.dispatch($0) })
+      spool: parts.spool, ledger: parts.ledger, counters: counters, measures: measures, logger: parts.logger,
+      dispatch: { lanes.dispatch($0) })
     spareSegments = SpareSegments(spool: parts.spool, logger: parts.logger)
     switch configuration.mailboxes {
     case .maildir(let root):
@@ -145,8 +150,9 @@ final class SharedState: Sendable {
     scanner = parts.scanner
     clock = ClockGuard(configuration.clock)
     quarantine = QuarantineKeeper(Quarantine(path: Gateway.quarantinePath(configuration.dataDirectory)))
-    signers = try SignerPool(
-      credentials: parts.credentials, threads: configuration.signer.threads, batch: configuration.limits.storage.signingBatch)
+    var signing = SignerPool.Settings(batch: configuration.limits.storage.signingBatch)
+    signing.onBatch = { measures.signed($0) }
+    signers = try SignerPool(credentials: parts.credentials, threads: configuration.signer.threads, settings: signing)
     self.onDrained = onDrained
     rates = Rates(limits.rates)
     admission = Admission(
@@ -238,13 +244,18 @@ final class SharedState: Sendable {
     }
   }
 
+  /// What the signers did so far, and how many contents wait for them.
+  var signing: (figures: SigningFigures, waiting: Int) { (signers.figures, signers.waiting) }
+
   /// Says that so many contents follow at once, so that a batch may wait for them.
   func expectSignatures(_ count: Int) { signers.expect(count) }
 
   /// Hands content to the signers; the answer is a `.signature` or `.failed`.
   func sign(_ content: [Chunk], at instant: Instant, _ priority: SigningPriority, _ address: ReturnAddress) {
+    let since = MonotonicClock.nanoseconds()
     signers.submit(
-      SigningJob(token: address.token, content: content, signingTime: instant.unixSeconds, priority: priority) { result in
+      SigningJob(token: address.token, content: content, signingTime: instant.unixSeconds, priority: priority) { [measures] result in
+        measures.signingSeconds.observe(MonotonicClock.nanoseconds() - since)
         switch result {
         case .success(let der): address.send(.signature(der))
         case .failure(let error): address.send(.failed("\(error)"))

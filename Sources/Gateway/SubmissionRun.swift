@@ -10,12 +10,14 @@ final class SubmissionRun {
   private let content: BodyContent
   /// Nil for a message of our own.
   private let client: MailClient?
-  private let answer: (Verdict) -> Void
+  private let answer: (Verdict, Bool) -> Void
   private var journey: SubmissionJourney
+  /// True when the sender gets a notice of non-acceptance.
+  private var isRefusal = false
   /// The log line that the commit is worth.
   private var logged: (word: String, metadata: Logger.Metadata) = ("", [:])
 
-  init(lane: Lane, content: BodyContent, client: MailClient? = nil, answer: @escaping (Verdict) -> Void) {
+  init(lane: Lane, content: BodyContent, client: MailClient? = nil, answer: @escaping (Verdict, Bool) -> Void) {
     self.client = client
     self.lane = lane
     self.content = content
@@ -41,7 +43,7 @@ final class SubmissionRun {
       case .commit(let plan):
         log(plan)
         lane.commit(plan, content) { [self] completion in committed(completion) }
-      case .reply(let verdict): answer(verdict)
+      case .reply(let verdict): answer(verdict, isRefusal)
       case .releaseOriginal:
         let ranges = content.storedRanges
         if !ranges.isEmpty { lane.shared.committer.perform(.release(ranges)) }
@@ -71,6 +73,7 @@ final class SubmissionRun {
 
   private func log(_ plan: CommitPlan) {
     guard let transaction = plan.messages.first?.matter.transaction else { return }
+    isRefusal = !transaction.accepted
     let lines = MailLines.arrival(
       id: transaction.pecID, client: client, messageID: transaction.clientMessageID, sender: transaction.sender, bytes: transaction.bytes,
       recipients: transaction.recipients.count)

@@ -50,6 +50,9 @@ final class TrustStore: Sendable {
     return lines + stale
   }
 
+  /// The revocation lists in numbers.
+  func figures(at now: Int64) -> RevocationFigures { lists.figures(at: now) }
+
   /// What the settings name, and the distribution points of the index's certificates where that is wished.
   private func sources(_ directory: ProviderDirectory) -> [String] {
     var sources = settings.revocationLists

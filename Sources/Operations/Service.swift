@@ -8,6 +8,9 @@ import Threading
 
 /// Running the gateway as a service.
 public enum Service {
+  /// The version of this program.
+  public static var version: String { Gateway.version }
+
   /// A logger with the usual form: text on standard error.
   public static func logger(label: String) -> Logger {
     Logger(label: label) { LogOutput(label: $0, format: .text, level: .warning) }
@@ -34,7 +37,7 @@ public enum Service {
       case .syslog: .syslog(host: configuration.hostname)
       }
     let level = Logger.Level(rawValue: configuration.log.level.rawValue) ?? .info
-    let logger = Logger(label: "ceralacca") { LogOutput(label: $0, format: format, level: level) }
+    let logger = Logger(label: "ceralacca") { LogOutput(label: $0, format: format, level: level, to: configuration.log.output) }
     if let words = keyMemory.warning { logger.warning("signer: \(words)") }
     let loop = try Loop()
     var watches: [SignalWatch] = []
@@ -49,7 +52,9 @@ public enum Service {
         WorkerThread(name: "reload") { _ = gateway.reload() }.detach()
       })
     for address in gateway.addresses { logger.notice("listening on \(address)") }
-    say("ceralacca: listening on \(gateway.addresses.joined(separator: ", "))")
+    if let address = gateway.metricsAddress { logger.notice("metrics, health and readiness on http://\(address)") }
+    // Where log lines go to standard output it is theirs alone: who reads them wants one form.
+    if configuration.log.output == .stderr { say("ceralacca: listening on \(gateway.addresses.joined(separator: ", "))") }
     loop.run()
     logger.notice("stopping: what is under way may finish for 30 seconds")
     gateway.stop(drainingForSeconds: 30)

@@ -34,6 +34,9 @@ struct DatabaseTraces: Equatable {
     }
   }
 
+  /// When the newest of the files was written, Unix seconds; nil without files.
+  var newestUnixSeconds: Int? { files.map(\.seconds).max() }
+
   /// Files that freshclam keeps for itself, and those that are on their way in.
   private static func isPassing(_ name: String) -> Bool {
     name.hasPrefix(".") || name.hasPrefix("tmp") || name.hasSuffix(".tmp") || name == "freshclam.dat" || name == "mirrors.dat"

@@ -70,6 +70,11 @@ public final class RevocationLists: Sendable {
     }
   }
 
+  /// When each list held was issued, and when its next edition is due.
+  var times: [(issued: Int64, next: Int64)] {
+    state.withLock { state in (state.byKey.values.joined() + state.waiting.map(\.list)).map { ($0.issued, $0.next) } }
+  }
+
   /// A line for each list whose next edition should have been there at `at` (seconds since 1970).
   public func staleLines(at: Int64) -> [String] {
     let stale = state.withLock { state in (state.byKey.values.joined() + state.waiting.map(\.list)).filter { $0.next < at } }

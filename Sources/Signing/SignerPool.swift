@@ -20,6 +20,15 @@ public final class SignerPool: Sendable {
     /// How long a batch may wait for announced jobs, in microseconds from the arrival of its oldest job; 0: never.
     public var gatherMicroseconds: Int
 
+    /// Told of each batch when it is done, on its thread.
+    public var onBatch: (@Sendable (SigningFigures) -> Void)?
+
+    /// True when all but who is told of batches is the same.
+    public static func == (one: Settings, other: Settings) -> Bool {
+      one.batch == other.batch && one.checkEvery == other.checkEvery && one.patienceMilliseconds == other.patienceMilliseconds
+        && one.gatherMicroseconds == other.gatherMicroseconds
+    }
+
     /// What the gateway has; every value may be left out.
     public init(batch: Int = 8, checkEvery: Int = 16, patienceMilliseconds: Int = 50, gatherMicroseconds: Int = 0) {
       self.batch = batch
@@ -57,7 +66,7 @@ public final class SignerPool: Sendable {
     queue = SigningQueue(
       patienceNanoseconds: UInt64(max(0, settings.patienceMilliseconds)) * 1_000_000,
       gatherNanoseconds: UInt64(max(0, settings.gatherMicroseconds)) * 1000)
-    totals = FiguresBox()
+    totals = FiguresBox(onBatch: settings.onBatch)
     rota = try SigningRota(credentials, places: max(1, count), settings, signer)
     // The threads hold the queue, the figures and the rota, never the pool: it can go while they finish.
     threads = Mutex(

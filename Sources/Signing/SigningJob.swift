@@ -83,8 +83,14 @@ public struct SigningFigures: Sendable, Equatable {
 /// The pool's counters, written once for each batch.
 final class FiguresBox: Sendable {
   private let held = Mutex(SigningFigures())
+  private let onBatch: (@Sendable (SigningFigures) -> Void)?
+
+  init(onBatch: (@Sendable (SigningFigures) -> Void)? = nil) { self.onBatch = onBatch }
 
   var value: SigningFigures { held.withLock { $0 } }
 
-  func add(_ figures: SigningFigures) { held.withLock { $0.add(figures) } }
+  func add(_ figures: SigningFigures) {
+    held.withLock { $0.add(figures) }
+    onBatch?(figures)
+  }
 }

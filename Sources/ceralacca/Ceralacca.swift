@@ -1,4 +1,5 @@
 import ArgumentParser
+import Operations
 
 /// The command line: argument parsing, nothing else.
 @main
@@ -16,11 +17,11 @@ struct Ceralacca: ParsableCommand {
         ceralacca quarantine list --config /etc/ceralacca/ceralacca.yaml
 
       Exit codes are those of sysexits.h: 0 all is well, 64 usage, 65 bad data, 66 no input, 69 unavailable,
-      73 cannot create, 74 input/output, 75 try again, 77 no permission, 78 configuration. `scan` has its own.
+      73 cannot create, 74 input/output, 75 try again, 77 no permission, 78 configuration. `scan` and `status` have their own.
       """,
-    version: "0.1.0",
+    version: Service.version,
     subcommands: [
       Serve.self, Check.self, Lab.self, Demo.self, Queue.self, Log.self, Trace.self, Seal.self, Requests.self, Statistics.self, Index.self,
-      Verify.self, Scan.self, Quarantine.self,
+      Verify.self, Scan.self, Quarantine.self, Status.self, Top.self,
     ])
 }

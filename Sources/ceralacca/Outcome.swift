@@ -8,6 +8,9 @@ enum Outcome {
   /// Writes a line to standard output at once, so that a reader of a pipe sees it.
   static func say(_ line: String) { try? FileHandle.standardOutput.write(contentsOf: Data((line + "\n").utf8)) }
 
+  /// Writes to standard output as it is; false when nobody reads it any more.
+  static func show(_ text: String) -> Bool { (try? FileHandle.standardOutput.write(contentsOf: Data(text.utf8))) != nil }
+
   /// Writes octets to a file, whole or not at all, or to standard output.
   static func write(_ octets: [UInt8], to path: String?) throws {
     guard let path else { return try FileHandle.standardOutput.write(contentsOf: Data(octets)) }

@@ -1,0 +1,135 @@
+import Configuration
+import Foundation
+import Ledger
+import Metering
+import PEC
+import ProviderIndex
+import Scanning
+import Signing
+import Spool
+import Synchronization
+import Threading
+
+/// Looks at what takes a moment to look at (ledger, spool, files) on a thread of its own, so that whoever asks reads memory only: neither
+/// a scrape nor `status` ever waits for a disk, and no lane for either of them.
+final class Watch: Sendable {
+  /// What the last look found.
+  struct Look: Sendable {
+    var at = MonotonicClock.nanoseconds()
+    var queue: [RouteFigures] = []
+    var deadlines = 0
+    var nextDeadline: Int64?
+    var rows: Int64 = 0
+    var unsealedRows: Int64 = 0
+    var lastSealAt: Int64?
+    var seals: Int64 = 0
+    var unstampedSeals = 0
+    var usage: SpoolUsage?
+    var freeBytes = 0
+    var quarantined = 0
+    var databaseAt: Int64?
+    var process = ProcessFigures()
+  }
+
+  let shared: SharedState
+  let configuration: GatewayConfiguration
+  /// Listeners with the ports that the system gave.
+  let listeners: [StatusReport.Listener]
+  private let ledger: Ledger
+  private let last = Mutex(Look())
+  private let metricsAt = Mutex<String?>(nil)
+  private let ending = Handoff<Void>()
+  private let thread = Mutex<WorkerThread?>(nil)
+  /// Folders of the quarantine are counted so seldom, in nanoseconds.
+  private static let slowNanoseconds = 60_000_000_000
+
+  init(_ shared: SharedState, _ parts: GatewayParts, addresses: [String]) {
+    self.shared = shared
+    configuration = parts.configuration
+    ledger = parts.ledger
+    listeners = zip(parts.configuration.listeners, addresses).map { StatusReport.Listener(kind: $0.kind.name, address: $1) }
+    look(isSlow: true)
+    thread.withLock { $0 = WorkerThread(name: "watch", niceness: 5) { [self] in work() } }
+  }
+
+  func finish() {
+    ending.close()
+    thread.withLock { $0.take() }?.join()
+  }
+
+  var look: Look { last.withLock { $0 } }
+
+  /// Where metrics are told.
+  var metricsAddress: String? {
+    get { metricsAt.withLock { $0 } }
+    set { metricsAt.withLock { $0 = newValue } }
+  }
+
+  private func work() {
+    var slowAt = MonotonicClock.nanoseconds()
+    while !ending.isClosed {
+      let began = MonotonicClock.nanoseconds()
+      let isSlow = began - slowAt > Watch.slowNanoseconds
+      if isSlow { slowAt = began }
+      look(isSlow: isSlow)
+      // A long queue takes long to count: looking must not take more than a twentieth of a processor.
+      let cost = MonotonicClock.nanoseconds() - began
+      ending.wait(forSeconds: max(1, min(600, cost * 20 / 1_000_000_000)))
+    }
+  }
+
+  private func look(isSlow: Bool) {
+    var next = look
+    // A ledger that cannot be read says so where it is used; here the numbers grow old, and their age is told.
+    do {
+      next.queue = try ledger.routeFigures()
+      next.deadlines = try ledger.deadlineCount()
+      next.nextDeadline = try ledger.nextDeadline()
+      let lastRow = try ledger.lastEventNumber()
+      let seal = try ledger.lastSeal()
+      next.rows = try ledger.firstEventNumber().map { lastRow - $0 + 1 } ?? 0
+      next.unsealedRows = lastRow - (seal?.last ?? 0)
+      next.lastSealAt = seal?.madeAt.unixSeconds
+      next.seals = seal?.number ?? 0
+      next.unstampedSeals = try ledger.unstampedSeals().count
+      next.at = MonotonicClock.nanoseconds()
+    } catch {
+      shared.logger.debug("the ledger cannot be looked at: \(error)")
+    }
+    next.usage = shared.spool.usage
+    next.freeBytes = shared.spool.freeBytes
+    next.process = ProcessFigures.now()
+    if isSlow {
+      next.quarantined = Watch.countQuarantine(Gateway.quarantinePath(configuration.dataDirectory))
+      next.databaseAt = configuration.scanner.flatMap { SignatureDatabase.newestUnixSeconds(of: $0.database) }
+    }
+    let found = next
+    last.withLock { $0 = found }
+  }
+
+  /// Messages in quarantine: folders of folders by year, month and day.
+  private static func countQuarantine(_ path: String) -> Int {
+    func names(_ path: String) -> [String] {
+      ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).filter { $0.first?.isNumber == true }
+    }
+    var count = 0
+    for year in names(path) {
+      for month in names("\(path)/\(year)") {
+        for day in names("\(path)/\(year)/\(month)") {
+          let folder = "\(path)/\(year)/\(month)/\(day)"
+          count += ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).count { !$0.hasPrefix(".") }
+        }
+      }
+    }
+    return count
+  }
+}
+
+extension Measures {
+  /// The counts of a gateway with these parts.
+  convenience init(_ parts: GatewayParts) {
+    let configuration = parts.configuration
+    let routes = parts.nextHops.keys.filter { $0 != SharedState.mailboxRoute }.sorted().map { "relay:\($0)" }
+    self.init(lanes: configuration.lanes, listeners: configuration.listeners.map(\.kind.name), routes: ["mailbox"] + routes)
+  }
+}

@@ -1,0 +1,41 @@
+import ArgumentParser
+import Operations
+
+struct Status: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Says how the running gateway is doing.",
+    discussion: """
+      Exit code 0 when all is well, 1 with warnings, 2 with alarms that must not wait, 69 when no gateway answers.
+
+      EXAMPLE
+        ceralacca status --config /etc/ceralacca/ceralacca.yaml
+      """)
+  @OptionGroup var file: ConfigOption
+  @Flag(help: "Answer with one JSON object.") var json = false
+
+  func run() throws { try Outcome.of { try StatusCommand.run(configurationFile: file.config, json: json, say: Outcome.say) } }
+}
+
+struct Top: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Shows the running gateway live: rates, queues, lanes, signer, scanner, disk, deadlines.",
+    discussion: """
+      Ends with Ctrl-C. Where standard output is no terminal it shows one frame and ends.
+
+      EXAMPLE
+        ceralacca top --config /etc/ceralacca/ceralacca.yaml
+      """)
+  @OptionGroup var file: ConfigOption
+  @Flag(help: "Shows one frame, of one interval, and ends.") var once = false
+  @Option(help: "Seconds between two frames.") var interval = 1
+
+  func validate() throws {
+    guard (1...3600).contains(interval) else { throw ValidationError("--interval must be between 1 and 3600 seconds") }
+  }
+
+  func run() throws {
+    try Outcome.of {
+      try TopCommand.run(configurationFile: file.config, once: once, intervalSeconds: interval, say: Outcome.say, show: Outcome.show)
+    }
+  }
+}
