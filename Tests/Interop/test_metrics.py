@@ -219,7 +219,7 @@ class Readiness(Watched):
     def test_a_clock_that_nobody_keeps(self):
         if is_synchronized():
             self.skipTest("a time service keeps this machine's clock, and the kernel can be told otherwise by nobody")
-        gateway = Gateway(None, lambda yaml: yaml.set("off", "scanner").set("{ port: 0 }", "metrics").set("required", "clock", "synchronization"))
+        gateway = Gateway(None, lambda yaml: yaml.set("off", "scanner").set("{ port: 0 }", "metrics").set("{ synchronization: required }", "clock"))
         self.addCleanup(gateway.stop)
         gateway.start()
         answer = self.fetch(gateway, "/ready")
@@ -232,7 +232,7 @@ class Readiness(Watched):
         page = run([executable(), "status", "--config", gateway.configuration])
         self.assertTrue(page.stdout.decode().startswith("ALARM   clock-untrusted: "), page.stdout)
         gateway.stop()
-        gateway.configuration.write_text(gateway.configuration.read_text().replace("required", "warn"))
+        gateway.configuration.write_text(gateway.configuration.read_text().replace("synchronization: required", "synchronization: warn"))
         gateway.start()
         self.assertEqual(self.fetch(gateway, "/ready").status, 200)
 
