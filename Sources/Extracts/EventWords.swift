@@ -122,6 +122,8 @@ enum EventWords {
     case .holdLifted: ("Vincolo rimosso", "Un vincolo è stato tolto.")
     case .extractRequest: ("Richiesta di estratto", "Una richiesta di estratto è giunta, o è andata avanti.")
     case .extractMade: ("Estratto", "È stato fatto un estratto del registro.")
+    case .deliveryHeld: ("Recapito sospeso", "Il gestore ha sospeso il recapito di messaggi che restano in coda.")
+    case .deliveryReleased: ("Recapito ripreso", "Il gestore ha ripreso un recapito che aveva sospeso.")
     default: (kind.rawValue, "Evento del registro.")
     }
   }

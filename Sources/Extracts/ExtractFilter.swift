@@ -87,7 +87,7 @@ public enum ExtractFilter {
       .virusDetection, .timeoutFirst, .timeoutSecond, .duplicate:
       return .certified
     case .logOpened, .logClosed, .indexUpdated, .clockAlarm, .clockTrusted, .sealed, .stamped, .stampMissing, .purged, .held,
-      .holdLifted, .extractRequest, .extractMade:
+      .holdLifted, .extractRequest, .extractMade, .deliveryHeld, .deliveryReleased:
       return .unvouched
     }
   }

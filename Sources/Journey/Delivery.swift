@@ -71,13 +71,16 @@ public struct DeliveryJourney: Sendable {
   private let point: ProviderPoints
   /// What the entry is about: receipts and notices are written from it.
   private let matter: Matter
+  /// What the operator has held: the time of a hold does not count towards giving up.
+  private let holds: QueueHolds
   /// The entry as it stands: recipients whose fate is open, attempts, next due time. Nobody left: it is done.
   public private(set) var entry: QueueEntry
   private var next: QueueEntry
   private var state = State.expectingAttempt
 
-  /// The journey of `entry` from its next attempt on.
-  public init(_ entry: QueueEntry, of matter: Matter, at point: ProviderPoints) {
+  /// The journey of `entry` from its next attempt on, under the holds of the moment.
+  public init(_ entry: QueueEntry, of matter: Matter, at point: ProviderPoints, holds: QueueHolds = QueueHolds()) {
+    self.holds = holds
     self.point = point
     self.matter = matter
     self.entry = entry
@@ -133,8 +136,8 @@ public struct DeliveryJourney: Sendable {
     var failed: [String] = []
     var taken: [String] = []
     var lastError: String?
+    let now = attempt.instant.unixSeconds
     let end = entry.createdAt + Int64(point.limits.delivery.giveUpSeconds)
-    let isExpired = attempt.instant.unixSeconds >= end
     let open = Set(entry.recipients)
     let awaited = Set(entry.awaiting)
     var judged: Set<String> = []
@@ -155,7 +158,7 @@ public struct DeliveryJourney: Sendable {
         giveUp(fate.recipient, cause, text: text, &work)
       case .later(let text):
         lastError = text
-        if isExpired, open.contains(fate.recipient) {
+        if open.contains(fate.recipient), now >= end + holds.heldSeconds(fate.recipient, of: entry, until: now) {
           failed.append(fate.recipient)
           let cause = DeliveryFailure.expired(hours: point.limits.delivery.giveUpSeconds / 3600)
           giveUp(fate.recipient, cause, text: "delivery time expired; last: \(text)", &work)
@@ -165,13 +168,14 @@ public struct DeliveryJourney: Sendable {
     report(failed, &work)
     settle(delivered: delivered, failed: failed, taken: taken, &work)
     guard !next.recipients.isEmpty || !next.awaiting.isEmpty else { return work }
-    let now = attempt.instant.unixSeconds
+    let last = end + holds.heldSeconds(next, until: now)
     if next.recipients.isEmpty {
-      next.dueAt = max(now + 1, end)
+      next.dueAt = max(now + 1, last)
     } else if !attempt.isReport {
       next.attempts += 1
-      next.lastError = lastError ?? "the attempt ended without a word"
-      next.dueAt = max(now + 1, min(now + wait(attempt.random.boundary), end))
+      // Who is held was not tried, and nothing was said about him.
+      next.lastError = lastError ?? (holds.hold(on: next) == nil ? "the attempt ended without a word" : next.lastError)
+      next.dueAt = max(now + 1, min(now + wait(attempt.random.boundary), last))
     }
     work.changes.append(.postpone(entry: entry.id, dueAt: next.dueAt, attempts: next.attempts, lastError: next.lastError ?? ""))
     return work

@@ -86,6 +86,10 @@ public enum EventKind: String, Sendable, Codable, CaseIterable {
   case extractRequest = "richiesta-estratto"
   /// An extract was made for a holder or a judge.
   case extractMade = "estratto"
+  /// The operator held something of the delivery queue.
+  case deliveryHeld = "recapito-sospeso"
+  /// The operator released it.
+  case deliveryReleased = "recapito-ripreso"
 
   /// True for the rows that say what arrived at the incoming point.
   var isArrival: Bool {
@@ -99,7 +103,7 @@ public enum EventKind: String, Sendable, Codable, CaseIterable {
   public var isAboutTheLog: Bool {
     switch self {
     case .logOpened, .logClosed, .indexUpdated, .clockAlarm, .clockTrusted, .sealed, .stamped, .stampMissing, .purged, .held, .holdLifted,
-      .extractRequest, .extractMade:
+      .extractRequest, .extractMade, .deliveryHeld, .deliveryReleased:
       true
     default: false
     }
@@ -395,6 +399,12 @@ public enum LedgerChange: Sendable, Equatable {
   case hold(LogHold)
   /// The hold of that id is lifted.
   case liftHold(id: String)
+  /// Something of the queue waits from now on. Refused (`conflict`) when it is held already.
+  case holdQueue(QueueHold)
+  /// It waits no longer, from this time (Unix seconds) on. Refused when it was not held.
+  case releaseQueue(QueueScope, at: Int64)
+  /// All that is held waits no longer, from this time on.
+  case releaseWholeQueue(at: Int64)
   /// Rows from `first` to `last` go: their time is over. Refused when they are not sealed, or held, or not the oldest.
   case purge(first: Int64, last: Int64)
   /// How many mailboxes each domain had on a day, for the statistics; replaces what was said of that day.

@@ -64,6 +64,9 @@ final class LedgerCommit {
     case .request(let request): try store(request)
     case .hold(let hold): try add(hold)
     case .liftHold(let id): try liftHold(id)
+    case .holdQueue(let hold): try add(hold)
+    case .releaseQueue(let scope, let at): try release(scope, at)
+    case .releaseWholeQueue(let at): try releaseQueue(at)
     case .purge(let first, let last): try purge(first, last)
     case .mailboxes(let day, let counts): try store(counts, on: day)
     }

@@ -91,12 +91,15 @@ extension LedgerReading {
   /// - Parameters:
   ///   - after: where the page before ended; nil for the beginning.
   ///   - dueBy: only entries that are due at this time (Unix seconds).
-  public func dueEntries(limit: Int, after: QueueCursor? = nil, dueBy: Int64? = nil) throws(LedgerError) -> QueuePage {
+  ///   - free: passes over what the operator holds.
+  public func dueEntries(
+    limit: Int, after: QueueCursor? = nil, dueBy: Int64? = nil, free: Bool = false
+  ) throws(LedgerError) -> QueuePage {
     let size = max(0, min(limit, 1_000_000))
     let found = try access.all(
       """
       SELECT \(LedgerRecords.entryColumns) FROM queue
-      WHERE (due_at, id) > (?, ?) AND due_at <= ? ORDER BY due_at, id LIMIT ?
+      WHERE (due_at, id) > (?, ?) AND due_at <= ?\(free ? " AND NOT \(QueueCondition.isHeld)" : "") ORDER BY due_at, id LIMIT ?
       """, [after?.dueAt ?? .min, after?.row ?? .min, dueBy ?? .max, size + 1],
       { row, db in try LedgerRecords.entry(row, db, path: access.path) })
     let page = found.prefix(size)

@@ -58,6 +58,7 @@ public struct QueueWalk: Sendable, Equatable {
   /// Entries that were there when the walk began.
   public let count: Int
   let dueAfter: Int64
+  let filter: QueueFilter
   let end: Int64
   var place: Int64 = .min
 }
@@ -83,21 +84,28 @@ extension LedgerReading {
     try access.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM queue") ?? 0 }
   }
 
-  /// Begins a walk through the entries that are due after `time` (Unix seconds).
-  public func queueWalk(dueAfter time: Int64) throws(LedgerError) -> QueueWalk {
-    try access.read { db in
+  /// Begins a walk through the entries that are due after `time` (Unix seconds) and that no hold has wait.
+  public func queueWalk(
+    dueAfter time: Int64, _ filter: QueueFilter = QueueFilter()
+  ) throws(LedgerError) -> QueueWalk {
+    let wanted = QueueCondition(filter)
+    return try access.read { db in
       QueueWalk(
-        count: try Int.fetchOne(db, sql: "SELECT count(*) FROM queue WHERE due_at > ?", arguments: [time]) ?? 0, dueAfter: time,
-        end: try Int64.fetchOne(db, sql: "SELECT max(id) FROM queue") ?? .min)
+        count: try Int.fetchOne(
+          db, sql: "SELECT count(*) FROM queue WHERE due_at > ? AND \(wanted.sql) AND NOT \(QueueCondition.isHeld)",
+          arguments: [time] + wanted.arguments) ?? 0,
+        dueAfter: time, filter: filter, end: try Int64.fetchOne(db, sql: "SELECT max(id) FROM queue") ?? .min)
     }
   }
 
   /// The next entries of a walk, `limit` at the most; the walk goes on behind them. None: it has ended.
   public func entries(of walk: inout QueueWalk, limit: Int) throws(LedgerError) -> [QueueEntry] {
+    let wanted = QueueCondition(walk.filter)
     let found = try access.all(
       """
-      SELECT \(LedgerRecords.entryColumns) FROM queue WHERE id > ? AND id <= ? AND due_at > ? ORDER BY id LIMIT ?
-      """, [walk.place, walk.end, walk.dueAfter, max(0, limit)],
+      SELECT \(LedgerRecords.entryColumns) FROM queue
+      WHERE id > ? AND id <= ? AND due_at > ? AND \(wanted.sql) AND NOT \(QueueCondition.isHeld) ORDER BY id LIMIT ?
+      """, [walk.place, walk.end, walk.dueAfter] + wanted.arguments + [max(0, limit)],
       { row, db in try LedgerRecords.entry(row, db, path: access.path) })
     walk.place = found.last?.place.row ?? walk.end
     return found.map(\.entry)

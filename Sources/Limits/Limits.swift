@@ -115,6 +115,8 @@ public struct DeliveryLimits: Sendable, Equatable {
   public var lastRetrySeconds = 1800
   /// Queue entries in memory at once, for the whole process; the others wait in the ledger until there is room.
   public var activeEntries = 10_000
+  /// Holds of the queue, those that have ended but are remembered too; above it a new one is refused.
+  public let queueHolds = 10_000
   /// An envelope that nobody took for this long is given up (RFC 6109 §2.2.2: 24 hours).
   public var giveUpSeconds = 24 * 3600
   public init() {}
