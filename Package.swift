@@ -140,8 +140,8 @@ let package = Package(
     room(
       "Operations",
       [
-        "Octets", "Limits", "Threading", "EventLoop", "MIMEStream", "PEC", "Journey", "Signing", "Ledger", "Accounts", "ProviderIndex",
-        "TLSPipe", "Configuration", "Gateway", "Quarantine", "SealedArchive", "ScanWire", "Scanning", "Extracts", "Sealing", "ClockWatch",
+        "Octets", "Limits", "Threading", "EventLoop", "MIMEStream", "PEC", "Journey", "Signing", "Spool", "Ledger", "Accounts",
+        "ProviderIndex", "TLSPipe", "Configuration", "Gateway", "Quarantine", "SealedArchive", "ScanWire", "Scanning", "Extracts", "Sealing", "ClockWatch",
         "TimeStamping", log,
       ]),
 

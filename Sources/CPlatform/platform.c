@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -21,6 +22,11 @@
 ptrdiff_t ceralacca_find_byte(const uint8_t *bytes, size_t count, uint8_t byte) {
   const uint8_t *hit = count ? memchr(bytes, byte, count) : NULL;
   return hit ? hit - bytes : -1;
+}
+
+int ceralacca_terminal_columns(int descriptor) {
+  struct winsize size;
+  return ioctl(descriptor, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 ptrdiff_t ceralacca_find_bytes(const uint8_t *bytes, size_t count, const uint8_t *needle, size_t needle_count) {

@@ -3,17 +3,9 @@ import Foundation
 import Octets
 import Synchronization
 
-/// An operator's word about queue entries.
-enum QueueOperation: Sendable {
-  /// Try now: one entry, or all.
-  case retry(String?)
-  /// Give up: the sender gets his notice.
-  case drop(String)
-}
-
 /// A request on the control socket: one JSON object on a line.
 public struct ControlRequest: Codable, Sendable {
-  /// `retry`, `drop`, `reload`, `index-fetch`, `status`, `seal`, `request-answer`, `request-refuse`, `hold`,
+  /// `queue`, `reload`, `index-fetch`, `status`, `seal`, `request-answer`, `request-refuse`, `hold`,
   /// `hold-lift` or `extract-made`.
   public var verb: String
   /// Id of a queue entry, request or hold, where the verb wants one; `allow-losses` for `index-fetch`.
@@ -23,6 +15,8 @@ public struct ControlRequest: Codable, Sendable {
   /// First and last day of a hold, `2026-11-21`.
   public var from: String?
   public var to: String?
+  /// What `queue` is to do.
+  public var queue: QueueRequest?
 
   /// A request for a verb, and what it is about.
   public init(verb: String, entry: String? = nil, text: String? = nil, from: String? = nil, to: String? = nil) {
@@ -41,13 +35,19 @@ public struct ControlAnswer: Codable, Sendable {
   public var message: String
   /// Queue entries that were met.
   public var entries: [String]?
+  /// What became of a word about the queue.
+  public var queue: QueueAnswer?
   /// Running numbers, for `status`.
   public var numbers: [String: Int]?
   /// How the gateway is doing, for `status`.
   public var status: StatusReport?
 
-  init(ok: Bool, message: String, entries: [String]? = nil, numbers: [String: Int]? = nil, status: StatusReport? = nil) {
+  init(
+    ok: Bool, message: String, entries: [String]? = nil, numbers: [String: Int]? = nil, status: StatusReport? = nil,
+    queue: QueueAnswer? = nil
+  ) {
     self.status = status
+    self.queue = queue
     self.ok = ok
     self.message = message
     self.entries = entries

@@ -9,17 +9,17 @@ import Reception
 /// forgets them. A crash at any moment leaves the entry in the ledger, and the next start tries it again. What is not due for long is
 /// left to the ledger too, and the pager brings it when it is (`QueuePager`).
 final class Deliveries {
-  private unowned let lane: Lane
-  private var waiting: [String: PendingDelivery] = [:]
-  private var due = DueHeap()
-  private var underway: [String: PendingDelivery] = [:]
+  unowned let lane: Lane
+  var waiting: [String: PendingDelivery] = [:]
+  var due = DueHeap()
+  var underway: [String: PendingDelivery] = [:]
   /// Fates that were heard and could not be made durable yet: they are told again, the message is not sent again.
-  private var unrecorded: [String: [RecipientFate]] = [:]
+  var unrecorded: [String: [RecipientFate]] = [:]
   /// Entries whose delivery a report may have to prove, by the token that it must name.
   private var tokens: [String: String] = [:]
   /// Reports that came while their entry was under way.
   private var early: [String: [Report]] = [:]
-  private var relays: [String: RelayPool] = [:]
+  var relays: [String: RelayPool] = [:]
   private let exchange: ExchangeRelays?
   /// Entries of up to this time (Unix seconds) are kept: the pager has been there.
   private var bound = Int64.min
@@ -27,11 +27,15 @@ final class Deliveries {
   private var left: Set<String>?
   /// Entries that this lane has at the most, unless they are under way.
   private let capacity: Int
+  /// What the operator holds: nothing of it is attempted.
+  var holds: QueueHolds
+  /// Entries under way that the operator gives up when their attempt has ended, and what of them.
+  var asked: [String: QueueScope] = [:]
   private var draining = false
   private var stopped = false
 
   /// What a delivery report said about an entry, and whom to tell when it is durable.
-  private struct Report {
+  struct Report {
     var fates: [RecipientFate]
     var reply: ControlReply
   }
@@ -42,6 +46,7 @@ final class Deliveries {
   init(lane: Lane) {
     self.lane = lane
     exchange = lane.shared.planner.map { ExchangeRelays(lane: lane, planner: $0) }
+    holds = lane.shared.holdsAtStart
     capacity = max(1, lane.shared.limits.delivery.activeEntries / max(1, lane.shared.laneCount))
   }
 
@@ -118,7 +123,7 @@ final class Deliveries {
   }
 
   /// Keeps an entry until it is due, or leaves it to the ledger, which knows all about it.
-  private func wait(_ delivery: PendingDelivery) {
+  func wait(_ delivery: PendingDelivery) {
     let entry = delivery.entry
     guard entry.dueAt == delivery.storedDueAt, unrecorded[entry.id] == nil else { return keep(delivery) }
     if entry.dueAt <= bound {
@@ -129,20 +134,20 @@ final class Deliveries {
     forget(entry)
   }
 
-  private func keep(_ delivery: PendingDelivery) {
+  func keep(_ delivery: PendingDelivery) {
     waiting[delivery.entry.id] = delivery
     if let token = delivery.entry.proofToken { tokens[token] = delivery.entry.id }
     due.insert(delivery.entry.id, at: delivery.entry.dueAt)
   }
 
   /// An entry is no longer of this lane's business: it is settled, or the ledger has it for later.
-  private func forget(_ entry: QueueEntry) {
+  func forget(_ entry: QueueEntry) {
     if let token = entry.proofToken { tokens[token] = nil }
     left?.insert(entry.id)
     if count <= capacity / 2 { lane.shared.roomInQueue() }
   }
 
-  private func attempt(_ delivery: PendingDelivery) {
+  func attempt(_ delivery: PendingDelivery) {
     guard !stopped else { return }
     if lane.shared.committer.brokenBecause != nil {
       // Nothing can be settled, so nothing is sent: a delivery that cannot be remembered would be made again and again.
@@ -154,10 +159,14 @@ final class Deliveries {
       underway[delivery.entry.id] = delivery
       return attempted(delivery.entry.id, fates)
     }
+    if let scope = asked.removeValue(forKey: delivery.entry.id) { return giveUp(delivery, scope) }
+    let byNow = reroute(delivery.entry)
+    if holds.hold(on: delivery.entry, by: byNow) != nil { return setAside(delivery) }
     underway[delivery.entry.id] = delivery
     if let token = delivery.entry.proofToken { tokens[token] = delivery.entry.id }
-    let end = delivery.entry.createdAt + Int64(lane.shared.limits.delivery.giveUpSeconds)
-    if delivery.entry.recipients.isEmpty, lane.shared.now().unixSeconds < end {
+    let now = lane.shared.now().unixSeconds
+    let end = delivery.entry.createdAt + Int64(lane.shared.limits.delivery.giveUpSeconds) + holds.heldSeconds(delivery.entry, until: now)
+    if delivery.entry.recipients.isEmpty, now < end {
       underway[delivery.entry.id] = nil
       var later = delivery
       later.entry.dueAt = end
@@ -172,30 +181,36 @@ final class Deliveries {
     let strangers = closedMailboxes(delivery)
     // No attempt was made: the others stay due, and theirs is the next one.
     if !strangers.isEmpty { return attempted(delivery.entry.id, strangers, isReport: true) }
+    send(delivery, to: holds.free(of: delivery.entry, by: byNow))
+  }
+
+  /// Makes the attempt for these of the recipients: the others are held.
+  private func send(_ delivery: PendingDelivery, to recipients: [String]) {
+    let later = { (reason: String) in recipients.map { RecipientFate(recipient: $0, outcome: .later(reason)) } }
     let content: [Chunk]
     do { content = try delivery.entry.content.map { try lane.shared.spool.chunk($0) } } catch {
       lane.shared.logger.critical("a queued message cannot be read", metadata: ["entry": "\(delivery.entry.id)", "error": "\(error)"])
       // It counts as an attempt, so that the sender has a final word after 24 hours (RFC 6109 §2.2.2).
-      let reason = "the stored message cannot be read: \(error)"
-      return attempted(delivery.entry.id, delivery.entry.recipients.map { RecipientFate(recipient: $0, outcome: .later(reason)) })
+      return attempted(delivery.entry.id, later("the stored message cannot be read: \(error)"))
     }
     switch delivery.entry.route {
     case .mailbox:
-      if let pool = pool(named: SharedState.mailboxRoute) { pool.enqueue(job(delivery, content)) } else { store(delivery, content) }
+      if let pool = pool(named: SharedState.mailboxRoute) {
+        pool.enqueue(job(delivery, recipients, content))
+      } else {
+        store(delivery, recipients, content)
+      }
     case .relay(let name):
       if let pool = pool(named: name) {
-        pool.enqueue(job(delivery, content))
+        pool.enqueue(job(delivery, recipients, content))
       } else if let route = exchangeRoute(of: delivery.entry, named: name), let exchange {
         exchange.deliver(
-          to: delivery.entry.recipients, by: route, job: { self.job(delivery, content, to: $0, then: $1) },
+          to: recipients, by: route, job: { self.job(delivery, $0, content, recalled: {}, then: $1) },
           then: { [weak self] fates in self?.attempted(delivery.entry.id, fates) })
       } else if let pool = reroutedPool(delivery.entry) {
-        pool.enqueue(job(delivery, content))
+        pool.enqueue(job(delivery, recipients, content))
       } else {
-        let fates = delivery.entry.recipients.map {
-          RecipientFate(recipient: $0, outcome: .later("the configuration has no route '\(name)'"))
-        }
-        attempted(delivery.entry.id, fates)
+        attempted(delivery.entry.id, later("the configuration has no route '\(name)'"))
       }
     }
   }
@@ -238,23 +253,35 @@ final class Deliveries {
 
   /// The way of an entry whose route an operator has since taken out of the configuration.
   private func reroutedPool(_ entry: QueueEntry) -> RelayPool? {
-    guard let first = entry.recipients.first, case .relay(let name) = lane.shared.points.routing.route(for: first) else { return nil }
+    guard case .relay(let name) = reroute(entry) else { return nil }
     return pool(named: name)
   }
 
   /// The route to mail exchangers of that name, or, when an operator has since taken it out of the configuration, the recipients' own.
   private func exchangeRoute(of entry: QueueEntry, named name: String) -> ExchangeRoute? {
     if let route = lane.shared.exchangeRoutes[name] { return route }
-    guard let first = entry.recipients.first, case .relay(let other) = lane.shared.points.routing.route(for: first) else { return nil }
+    guard case .relay(let other) = reroute(entry) else { return nil }
     return lane.shared.exchangeRoutes[other]
   }
 
-  private func job(_ delivery: PendingDelivery, _ content: [Chunk]) -> RelayJob {
-    job(delivery, content, to: delivery.entry.recipients) { [weak self] fates in self?.attempted(delivery.entry.id, fates) }
+  /// Where an entry goes whose own route is in the configuration no more; nil where it is.
+  private func reroute(_ entry: QueueEntry) -> Route? {
+    guard case .relay(let name) = entry.route, lane.shared.nextHops[name] == nil, lane.shared.exchangeRoutes[name] == nil,
+      let first = entry.recipients.first
+    else { return nil }
+    return lane.shared.points.routing.route(for: first)
+  }
+
+  private func job(_ delivery: PendingDelivery, _ recipients: [String], _ content: [Chunk]) -> RelayJob {
+    let id = delivery.entry.id
+    return job(
+      delivery, recipients, content, recalled: { [weak self] in self?.recalled(id) },
+      then: { [weak self] fates in self?.attempted(id, fates) })
   }
 
   private func job(
-    _ delivery: PendingDelivery, _ content: [Chunk], to recipients: [String], then: @escaping ([RecipientFate]) -> Void
+    _ delivery: PendingDelivery, _ recipients: [String], _ content: [Chunk], recalled: @escaping () -> Void,
+    then: @escaping ([RecipientFate]) -> Void
   ) -> RelayJob {
     let entry = delivery.entry
     let points = lane.shared.points
@@ -263,7 +290,7 @@ final class Deliveries {
     // Reports go to the sender of the transaction: that must be us, not the sender of the envelope (`pec-rules` 13.8).
     return RelayJob(
       sender: token == nil ? entry.sender : points.provider.serviceAddress, recipients: recipients, content: content,
-      bytes: entry.bytes, hasEightBit: entry.hasEightBit, envelopeID: token
+      bytes: entry.bytes, hasEightBit: entry.hasEightBit, envelopeID: token, recalled: recalled
     ) { [weak self] fates, relay in
       self?.underway[entry.id]?.relay = relay
       then(fates)
@@ -271,26 +298,26 @@ final class Deliveries {
   }
 
   /// Into a mailbox of our own, by the mailbox thread.
-  private func store(_ delivery: PendingDelivery, _ content: [Chunk]) {
+  private func store(_ delivery: PendingDelivery, _ recipients: [String], _ content: [Chunk]) {
     let entry = delivery.entry
     let address = lane.returnAddress { [weak self] completion in
       switch completion {
       case .mailbox(let fates): self?.attempted(entry.id, fates)
       case .failed(let reason):
-        self?.attempted(entry.id, entry.recipients.map { RecipientFate(recipient: $0, outcome: .later(reason)) })
+        self?.attempted(entry.id, recipients.map { RecipientFate(recipient: $0, outcome: .later(reason)) })
       default: preconditionFailure("a mailbox's answer of another kind")
       }
     }
     lane.shared.mailboxes?.deliver(
       MailboxJob(
-        recipients: entry.recipients, sender: entry.sender, uniqueName: entry.reception == nil ? entry.messageID : entry.id,
+        recipients: recipients, sender: entry.sender, uniqueName: entry.reception == nil ? entry.messageID : entry.id,
         content: content,
         // What was tried before may have been stored without our remembering it: then the mailbox is looked at first.
         mayBeThere: entry.attempts > 0 || delivery.recovered, address: address))
   }
 
   /// An attempt is over, or a report has come: the journey says what is settled and what follows.
-  private func attempted(_ id: String, _ fates: [RecipientFate], isReport: Bool = false, _ reply: ControlReply? = nil) {
+  func attempted(_ id: String, _ fates: [RecipientFate], isReport: Bool = false, _ reply: ControlReply? = nil) {
     // An attempt that was cut off by the end of the process is no attempt: the entry stays as it is, due.
     guard !stopped, let delivery = underway[id] else {
       reply?.add([Deliveries.unsettled])
@@ -322,6 +349,7 @@ final class Deliveries {
     if entry.recipients.isEmpty, entry.awaiting.isEmpty {
       lane.shared.counters.delivered.add(1, ordering: .relaxed)
       forget(entry)
+      asked[entry.id] = nil
       for report in early.removeValue(forKey: entry.id) ?? [] { report.reply.add([entry.id]) }
       lane.shared.committer.perform(.release(before.content))
       return
@@ -335,6 +363,7 @@ final class Deliveries {
       return attempted(entry.id, report.fates, isReport: true, report.reply)
     }
     for report in early.removeValue(forKey: entry.id) ?? [] { report.reply.add([Deliveries.unsettled]) }
+    if let scope = asked.removeValue(forKey: entry.id) { return giveUp(next, scope) }
     wait(next)
   }
 
@@ -378,78 +407,10 @@ final class Deliveries {
     }
   }
 
-  private func nextEarly(_ id: String) -> Report? {
+  func nextEarly(_ id: String) -> Report? {
     guard var reports = early[id], !reports.isEmpty else { return nil }
     let first = reports.removeFirst()
     early[id] = reports.isEmpty ? nil : reports
     return first
-  }
-
-  // MARK: The operator
-
-  /// Performs an operator's word on the entries of this lane and says how many it met.
-  func operate(_ operation: QueueOperation, _ reply: ControlReply) {
-    var met: [String] = []
-    switch operation {
-    case .retry(let id):
-      let keys = id.map { waiting[$0] == nil ? [] : [$0] } ?? waiting.keys.sorted()
-      for key in keys where waiting[key]?.entry.recipients.isEmpty == false {
-        hurry(key)
-        met.append(key)
-      }
-      tick()
-    case .drop(let id):
-      if let delivery = waiting.removeValue(forKey: id) {
-        met.append(id)
-        underway[id] = delivery
-        // What a next hop has said already goes before the operator's word.
-        let heard = (unrecorded.removeValue(forKey: id) ?? []).filter(\.isFinal)
-        let removed = RecipientFate.Outcome.failed(.removed, text: "removed from the queue by the operator")
-        attempted(
-          id,
-          (delivery.entry.recipients + delivery.entry.awaiting).map { recipient in
-            heard.first { $0.recipient == recipient } ?? RecipientFate(recipient: recipient, outcome: removed)
-          })
-      }
-    }
-    reply.add(met)
-  }
-
-  private func hurry(_ id: String) {
-    waiting[id]?.entry.dueAt = 0
-    due.insert(id, at: 0)
-  }
-}
-
-/// Entries by due time: a binary heap with stale items allowed.
-struct DueHeap {
-  private var items: [(at: Int64, id: String)] = []
-
-  mutating func insert(_ id: String, at: Int64) {
-    items.append((at, id))
-    var child = items.count - 1
-    while child > 0 {
-      let parent = (child - 1) / 2
-      if items[parent].at <= items[child].at { break }
-      items.swapAt(parent, child)
-      child = parent
-    }
-  }
-
-  /// The next item whose time has come, or nil.
-  mutating func popDue(at now: Int64) -> String? {
-    guard let first = items.first, first.at <= now else { return nil }
-    let last = items.removeLast()
-    if items.isEmpty { return first.id }
-    items[0] = last
-    var parent = 0
-    while true {
-      var least = parent
-      for child in [2 * parent + 1, 2 * parent + 2] where child < items.count && items[child].at < items[least].at { least = child }
-      if least == parent { break }
-      items.swapAt(parent, least)
-      parent = least
-    }
-    return first.id
   }
 }

@@ -17,7 +17,7 @@ final class DeliveryRun {
     self.lane = lane
     self.then = then
     self.delivery = delivery
-    journey = DeliveryJourney(delivery.entry, of: delivery.matter, at: lane.shared.points)
+    journey = DeliveryJourney(delivery.entry, of: delivery.matter, at: lane.shared.points, holds: lane.deliveries.holds)
   }
 
   /// - Parameter isReport: true when the fates are what a delivery report said, or were certain without an attempt.

@@ -199,10 +199,7 @@ public final class Gateway: Sendable {
   /// Does what the control socket was asked.
   func perform(_ request: ControlRequest, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
     switch request.verb {
-    case "retry": operate(.retry(request.entry), named: request.entry, answer)
-    case "drop":
-      guard let entry = request.entry else { return answer(ControlAnswer(ok: false, message: "which entry?")) }
-      operate(.drop(entry), named: entry, answer)
+    case "queue": pager.perform(request.queue, answer)
     // Not on the lane that asked: a large index takes seconds to read.
     case "reload": WorkerThread(name: "reload") { answer(ControlAnswer(ok: true, message: self.reload())) }.detach()
     case "index-fetch":
@@ -259,25 +256,6 @@ public final class Gateway: Sendable {
       .record(changes + [.event(row)]) { failure in
         answer(ControlAnswer(ok: failure == nil, message: failure ?? words))
       })
-  }
-
-  private func operate(_ operation: QueueOperation, named entry: String?, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
-    let reply = ControlReply(lanes: inboxes.count) { [pager] met in
-      // What is not due for long no lane has.
-      guard let entry else {
-        return pager.hurry { further in
-          answer(ControlAnswer(ok: true, message: "\(met.count + further) entries", entries: met))
-        }
-      }
-      let tell: @Sendable ([String]) -> Void = { met in
-        answer(
-          ControlAnswer(
-            ok: !met.isEmpty,
-            message: met.isEmpty ? "no entry \(entry) is waiting (it may be under way, or done)" : "\(met.count) entries", entries: met))
-      }
-      if met.isEmpty { pager.operate(operation, entry, then: tell) } else { tell(met) }
-    }
-    for inbox in inboxes { inbox.send(.operate(operation, reply)) }
   }
 }
 

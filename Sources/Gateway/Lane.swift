@@ -132,6 +132,9 @@ final class Lane {
     case .pageComes(let bound, let tell): tell(deliveries.expectPage(upTo: bound))
     case .page(let share): deliveries.take(share)
     case .operate(let operation, let reply): deliveries.operate(operation, reply)
+    case .holds(let holds, let then):
+      deliveries.hold(holds)
+      then()
     case .report(let report, let reply): deliveries.note(report, reply)
     case .deadline(let due, let then): DeadlineRun(lane: self, due: due, then: then).start()
     case .submit(let message, let then): submit(message, then)

@@ -45,7 +45,9 @@ enum LaneMessage: Sendable {
   /// This lane's share of the page.
   case page(QueueShare)
   /// An operator's word about queue entries.
-  case operate(QueueOperation, ControlReply)
+  case operate(QueueOperation, QueueReply)
+  /// The operator holds this from now on, and nothing else; told is when the lane knows.
+  case holds(QueueHolds, @Sendable () -> Void)
   /// A delivery report came in, on whichever lane: the entry that it proves may be here.
   indirect case report(ReceivedDeliveryReport, ControlReply)
   /// A deadline has come; told is whether what followed is durable.

@@ -16,15 +16,19 @@ import Threading
 /// page, or in a later one, or was kept. All that is due by the bound and stands before the cursor is with the lanes.
 final class QueuePager: Sendable {
   /// Work for the pager's thread.
-  private enum Work: Sendable {
+  enum Work: Sendable {
     /// A second has passed, or a lane has room again.
     case look
     /// A lane had no room for an entry that is due at this time.
     case missed(Int64)
-    /// An operator's word on an entry that no lane has.
-    case operate(QueueOperation, entry: String, then: @Sendable ([String]) -> Void)
-    /// Everything is to be tried now.
-    case hurry(then: @Sendable (Int) -> Void)
+    /// An operator's word on entries, wherever they are.
+    indirect case words(QueuePageRequest, then: @Sendable (Result<QueuePageAnswer, any Error>) -> Void)
+    /// All of this is to be tried now.
+    case hurry(QueueScope, then: @Sendable (Int) -> Void)
+    /// The operator holds something, or releases it.
+    case hold(QueueRequest, QueueScope, then: @Sendable (ControlAnswer) -> Void)
+    /// What is held is another than before, durably.
+    case holdsChanged(then: @Sendable () -> Void)
     /// A delivery report on an entry that no lane has.
     indirect case report(ReceivedDeliveryReport, then: @Sendable ([String]) -> Void)
   }
@@ -36,10 +40,10 @@ final class QueuePager: Sendable {
   /// Entries read at once. Each keeps its transaction in memory until it is delivered.
   private static let pageSize = 1000
 
-  private let shared: SharedState
-  private let ledger: Ledger
-  private let inboxes: [Mailbox<LaneMessage>]
-  private let arriving = Handoff<Work>()
+  let shared: SharedState
+  let ledger: Ledger
+  let inboxes: [Mailbox<LaneMessage>]
+  let arriving = Handoff<Work>()
   private let rooms = Handoff<Int>()
   private let thread = Mutex<WorkerThread?>(nil)
 
@@ -70,16 +74,6 @@ final class QueuePager: Sendable {
   /// A lane let go of an entry for want of room.
   func missed(dueAt: Int64) { arriving.leave(.missed(dueAt)) }
 
-  /// An operator's word on an entry that no lane has; `then` hears whom it met.
-  func operate(_ operation: QueueOperation, _ entry: String, then: @escaping @Sendable ([String]) -> Void) {
-    if !arriving.send(.operate(operation, entry: entry, then: then)) { then([]) }
-  }
-
-  /// Has everything tried as soon as there is room; `then` hears how many entries no lane has had.
-  func hurry(then: @escaping @Sendable (Int) -> Void) {
-    if !arriving.send(.hurry(then: then)) { then(0) }
-  }
-
   /// A delivery report on an entry that no lane has; `then` hears what it was about.
   func report(_ report: ReceivedDeliveryReport, then: @escaping @Sendable ([String]) -> Void) {
     if !arriving.send(.report(report, then: then)) { then([Deliveries.unsettled]) }
@@ -88,14 +82,14 @@ final class QueuePager: Sendable {
   // MARK: The thread
 
   /// How far the queue was read.
-  private struct Place {
+  struct Place {
     var cursor = QueueCursor.before(.min)
     /// What is due by then is with the lanes, or behind the cursor.
     var bound = Int64.min
     /// Whether the last page ended for want of room or of patience, and not because there was no more.
     var hasMore = true
     /// What an operator hurried, and is to be brought yet.
-    var walk: QueueWalk?
+    var walks: [QueueWalk] = []
   }
 
   private func work() {
@@ -116,17 +110,18 @@ final class QueuePager: Sendable {
       let before = QueueCursor.before(dueAt)
       if before.isBefore(place.cursor) { place.cursor = before }
       place.hasMore = true
-    case .hurry(let then):
+    case .hurry(let scope, let then):
       do {
-        let walk = try ledger.queueWalk(dueAfter: place.bound)
-        place.walk = walk
+        let walk = try ledger.queueWalk(dueAfter: place.bound, QueueFilter(scope))
+        place.walks.append(walk)
         then(walk.count)
       } catch {
         shared.logger.error("the queue cannot be read: \(error)")
         then(0)
       }
-    case .operate(let operation, let id, let then):
-      bring(orElse: [], then, { try ledger.entry(id) }) { inbox, reply in inbox.send(.operate(operation, reply)) }
+    case .words(let request, let then): bring(request, then)
+    case .hold(let request, let scope, let then): hold(request, scope, then)
+    case .holdsChanged(let then): takeHolds(&place, then)
     case .report(let report, let then):
       guard let token = report.envelopeID else { return then([]) }
       bring(orElse: [Deliveries.unsettled], then, { try ledger.entry(proofToken: token) }) { inbox, reply in
@@ -158,7 +153,7 @@ final class QueuePager: Sendable {
   private func read(_ place: inout Place) throws {
     while !arriving.isClosed {
       let now = shared.now().unixSeconds
-      guard place.hasMore || place.walk != nil || now + QueuePager.leastSeconds > place.bound else { return }
+      guard place.hasMore || !place.walks.isEmpty || now + QueuePager.leastSeconds > place.bound else { return }
       place.bound = max(place.bound, now + QueuePager.horizonSeconds)
       shared.queueIsLookedAt()
       let room = announce(place.bound)
@@ -171,7 +166,7 @@ final class QueuePager: Sendable {
       }
       let limit = max(100, min(room, QueuePager.pageSize))
       do {
-        if !place.hasMore, place.walk != nil { try readWalk(&place, limit) } else { try readPage(&place, limit) }
+        if !place.hasMore, !place.walks.isEmpty { try readWalk(&place, limit) } else { try readPage(&place, limit) }
       } catch {
         // What was announced must come: until then the lanes remember all that leaves them.
         distribute([])
@@ -181,7 +176,7 @@ final class QueuePager: Sendable {
   }
 
   private func readPage(_ place: inout Place, _ limit: Int) throws {
-    let page = try ledger.dueEntries(limit: limit, after: place.cursor, dueBy: place.bound)
+    let page = try ledger.dueEntries(limit: limit, after: place.cursor, dueBy: place.bound, free: true)
     let pending = try pending(page.entries)
     place.cursor = page.next ?? .behind(place.bound)
     place.hasMore = page.next != nil
@@ -190,16 +185,16 @@ final class QueuePager: Sendable {
   }
 
   private func readWalk(_ place: inout Place, _ limit: Int) throws {
-    guard var walk = place.walk else { return }
+    guard var walk = place.walks.first else { return }
     let entries = try ledger.entries(of: &walk, limit: limit)
     let pending = try pending(entries.filter { !$0.recipients.isEmpty })
-    place.walk = entries.isEmpty ? nil : walk
+    if entries.isEmpty { place.walks.removeFirst() } else { place.walks[0] = walk }
     distribute(pending, isHurried: true)
   }
 
   /// Tells the lanes that a page comes. For how many entries they have room.
   @discardableResult
-  private func announce(_ bound: Int64?) -> Int {
+  func announce(_ bound: Int64?) -> Int {
     for inbox in inboxes { inbox.send(.pageComes(bound: bound) { [rooms] room in rooms.send(room) }) }
     var total = 0
     var missing = inboxes.count
@@ -212,7 +207,7 @@ final class QueuePager: Sendable {
   }
 
   /// Entries with what they are about.
-  private func pending(_ entries: [QueueEntry]) throws -> [PendingDelivery] {
+  func pending(_ entries: [QueueEntry]) throws -> [PendingDelivery] {
     var matters: [String: Matter] = [:]
     var pending: [PendingDelivery] = []
     pending.reserveCapacity(entries.count)
@@ -235,7 +230,7 @@ final class QueuePager: Sendable {
   }
 
   /// Spreads entries over the lanes; the entries of one transaction stay together.
-  private func distribute(_ pending: [PendingDelivery], isAsked: Bool = false, isHurried: Bool = false) {
+  func distribute(_ pending: [PendingDelivery], isAsked: Bool = false, isHurried: Bool = false) {
     for (inbox, share) in zip(inboxes, Lane.shares(pending, of: inboxes.count)) {
       inbox.send(.page(QueueShare(entries: share, isAsked: isAsked, isHurried: isHurried)))
     }

@@ -90,6 +90,14 @@ final class RelayConnection {
     if !ended, job == nil, takeJob() { drive() }
   }
 
+  /// Ends an idle connection as the next hop expects it (RFC 5321 §4.1.1.10).
+  func quit() {
+    guard !ended, job == nil else { return }
+    renew()
+    smtp.quit()
+    drive()
+  }
+
   func close() {
     guard !ended else { return }
     ended = true
@@ -116,7 +124,12 @@ final class RelayConnection {
       case .idle:
         isReady = true
         guard job == nil else { return }
-        if !takeJob() { return }
+        if pool.isRetired {
+          smtp.quit()
+          renew()
+        } else if !takeJob() {
+          return
+        }
       case .closed(let reason):
         broken(reason.reply.summary)
         return

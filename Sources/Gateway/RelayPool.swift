@@ -11,13 +11,15 @@ final class RelayJob {
   let hasEightBit: Bool
   /// Wants delivery reports that name this (RFC 3461); nil for none.
   let envelopeID: String?
+  /// Tells that it was taken back before it began.
+  let recalled: () -> Void
   /// Whom it was handed to, as log lines name him; empty before a connection has taken it.
   var relay = ""
   private var then: (([RecipientFate], String) -> Void)?
 
   init(
     sender: String, recipients: [String], content: [Chunk], bytes: Int, hasEightBit: Bool, envelopeID: String?,
-    then: @escaping ([RecipientFate], String) -> Void
+    recalled: @escaping () -> Void, then: @escaping ([RecipientFate], String) -> Void
   ) {
     self.sender = sender
     self.recipients = recipients
@@ -25,6 +27,7 @@ final class RelayJob {
     self.bytes = bytes
     self.hasEightBit = hasEightBit
     self.envelopeID = envelopeID
+    self.recalled = recalled
     self.then = then
   }
 
@@ -76,6 +79,8 @@ final class RelayPool {
   private var idle: [RelayConnection] = []
   private let maximum: Int
   private var closed = false
+  /// True while no connection is to be kept for another message.
+  private(set) var isRetired = false
 
   init(lane: Lane, hop: NextHop) {
     self.lane = lane
@@ -93,6 +98,7 @@ final class RelayPool {
 
   func enqueue(_ job: RelayJob) {
     if closed { return job.postpone("the gateway is stopping") }
+    isRetired = false
     jobs.append(job)
     if let connection = idle.popLast() {
       connection.wake()
@@ -134,6 +140,22 @@ final class RelayPool {
       open()
     }
     if connections.isEmpty, waitingJobs == 0 { onEmpty?() }
+  }
+
+  /// Takes back what no connection has begun with: it may be held by now. What is not comes in line again.
+  func recall() {
+    let waiting = jobs[head...].compactMap { $0 }
+    jobs = []
+    head = 0
+    for job in waiting { job.recalled() }
+  }
+
+  /// Nothing more goes this way for now: connections say QUIT once they have nothing to do.
+  func retire() {
+    guard waitingJobs == 0 else { return }
+    isRetired = true
+    for connection in idle { connection.quit() }
+    idle = []
   }
 
   func close() {

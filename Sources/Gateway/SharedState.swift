@@ -99,6 +99,8 @@ final class SharedState: Sendable {
   private let queueIsAsked = Atomic<Bool>(false)
   /// Unix seconds.
   let startedAt: Int64
+  /// What the operator held when this began; what he says since goes to the lanes.
+  let holdsAtStart: QueueHolds
   private let lanes: LaneDirectory
   private let pager = Mutex<QueuePager?>(nil)
   private let drainedLanes = Mutex<Set<Int>>([])
@@ -124,6 +126,8 @@ final class SharedState: Sendable {
     let measures = Measures(parts)
     self.measures = measures
     startedAt = Clock.now().unixSeconds
+    holdsAtStart = try parts.ledger.queueHolds()
+    for hold in holdsAtStart.open { parts.logger.notice("the operator holds \(hold.scope.words): nothing of it is attempted") }
     let lanes = LaneDirectory()
     self.lanes = lanes
     committer = Committer(

@@ -109,16 +109,17 @@ struct MessageTrace: Encodable {
     }
     let transaction = try ledger.transaction(pecID: id)
     let watch = try ledger.deadline(pecID: id)
-    let fates = TraceFates(events, entries, watch, isAccepted: transaction?.accepted ?? true, now: now)
+    let holds = try ledger.queueHolds()
+    let fates = TraceFates(events, entries, watch, isAccepted: transaction?.accepted ?? true, now: now, holds: holds)
     recipients = try ledger.recipientStates(pecID: id).map(fates.fate)
-    let arrived = TraceFates(events, entries, nil, isAccepted: true, now: now)
+    let arrived = TraceFates(events, entries, nil, isAccepted: true, now: now, holds: holds)
     // Receipts about it arrived under its id too; they have no fate worth telling.
     let arrivals = try ledger.receptions(pecID: id).filter { $0.kind != .notification && $0.kind != .serviceNotice }
     for reception in arrivals where !recipients.contains(where: { reception.recipients.contains($0.address) }) {
       recipients += try ledger.receptionStates(id: reception.id).map(arrived.fate)
     }
     deadline = watch.map { TraceWords.words($0, now: now) }
-    queue = entries.map { TraceWords.words($0, now: now) }
+    queue = entries.map { TraceWords.words($0, holds, now: now) }
   }
 
   /// One line for a list.

@@ -39,14 +39,18 @@ enum TraceWords {
   }
 
   /// An entry of the queue.
-  static func words(_ entry: QueueEntry, now: Int64) -> String {
+  static func words(_ entry: QueueEntry, _ holds: QueueHolds = QueueHolds(), now: Int64) -> String {
     var parts = ["\(entry.kind.rawValue) by \(entry.route.text) to \((entry.recipients + entry.awaiting).joined(separator: ", "))"]
-    parts.append(attempts(entry, now))
+    parts.append(attempts(entry, holds, now))
     return parts.joined(separator: ": ")
   }
 
-  static func attempts(_ entry: QueueEntry, _ now: Int64) -> String {
+  static func attempts(_ entry: QueueEntry, _ holds: QueueHolds, _ now: Int64) -> String {
     if entry.recipients.isEmpty { return "the mailbox server took it, and its delivery report is awaited" }
+    if let hold = holds.hold(on: entry) {
+      let reason = hold.reason.isEmpty ? "" : " (\(hold.reason))"
+      return "the operator holds \(hold.scope.words) since \(QueueCommands.time(hold.heldAt))\(reason)"
+    }
     let next = entry.dueAt <= now ? "now" : "in \(span(entry.dueAt - now))"
     guard entry.attempts > 0 else { return "the first attempt is \(next)" }
     return "\(entry.attempts) attempts, the next \(next); last: \(entry.lastError ?? "no word")"
@@ -59,6 +63,7 @@ struct TraceFates {
   private let entries: [QueueEntry]
   private let watch: DeadlineWatch?
   private let isAccepted: Bool
+  private let holds: QueueHolds
   private let now: Int64
   // How receipts and notices fare on their way to the sender, by Message-ID: rows and entries name him, and not whom they are about.
   private let delivered: Set<String>
@@ -71,7 +76,12 @@ struct TraceFates {
   ///   - watch: the deadline that runs for it; nil when none does.
   ///   - isAccepted: false for a message of our own sender that was not accepted.
   ///   - now: Unix seconds.
-  init(_ events: [EventRecord], _ entries: [QueueEntry], _ watch: DeadlineWatch?, isAccepted: Bool, now: Int64) {
+  ///   - holds: what the operator holds of the queue.
+  init(
+    _ events: [EventRecord], _ entries: [QueueEntry], _ watch: DeadlineWatch?, isAccepted: Bool, now: Int64,
+    holds: QueueHolds = QueueHolds()
+  ) {
+    self.holds = holds
     self.events = events
     self.entries = entries
     self.watch = watch
@@ -103,7 +113,7 @@ struct TraceFates {
     case .failed: return lost(story)
     case .refused: return "The message was not accepted: nothing was sent to him."
     case .open:
-      if let way = story.way { return story.isAwaited ? awaited : "It has not left us yet: \(TraceWords.attempts(way, now))." }
+      if let way = story.way { return story.isAwaited ? awaited : "It has not left us yet: \(TraceWords.attempts(way, holds, now))." }
       return "It has not left us yet, and nothing in the queue would take it: look at the log lines of that time."
     case .relayed:
       let reply = story.rows(.envelopeSent).last?.detail.map { " with the words \"\($0)\"" } ?? ""
@@ -112,7 +122,7 @@ struct TraceFates {
         "The next hop took it \(TraceWords.span(now - since)) ago\(reply), and his provider has not answered since: neither take-charge "
         + "nor delivery has come back. " + silence(story, state)
     case .takenInCharge:
-      if let way = story.way { return story.isAwaited ? awaited : "It is not in the mailbox yet: \(TraceWords.attempts(way, now))." }
+      if let way = story.way { return story.isAwaited ? awaited : "It is not in the mailbox yet: \(TraceWords.attempts(way, holds, now))." }
       return
         "His provider has had it in charge for \(TraceWords.span(now - since)) and has not said that it is in the mailbox: no delivery "
         + "receipt has come back. " + silence(story, state)
@@ -159,7 +169,7 @@ struct TraceFates {
     let ids = rows.flatMap(\.relatedIDs)
     if ids.contains(where: delivered.contains) { return "went to \(whom)" }
     if let entry = ids.compactMap({ waiting[$0] }).first {
-      return "is here and waits to be delivered to \(whom) (\(TraceWords.attempts(entry, now)))"
+      return "is here and waits to be delivered to \(whom) (\(TraceWords.attempts(entry, holds, now)))"
     }
     if let row = ids.compactMap({ dropped[$0] }).last {
       return "could not be delivered to \(whom) and was given up\(row.detail.map { " (\($0))" } ?? "")"

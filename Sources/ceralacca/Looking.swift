@@ -1,60 +1,6 @@
 import ArgumentParser
 import Operations
 
-struct Queue: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    abstract: "Looks at messages that wait for delivery, and acts on them.",
-    discussion: """
-      EXAMPLES
-        ceralacca queue list --config ceralacca.yaml
-        ceralacca queue show ID --config ceralacca.yaml
-        ceralacca queue retry --all --config ceralacca.yaml
-        ceralacca queue drop ID --config ceralacca.yaml
-      """,
-    subcommands: [List.self, Show.self, Retry.self, Drop.self], defaultSubcommand: List.self)
-
-  struct List: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Lists the queue, oldest first.")
-    @OptionGroup var file: ConfigOption
-    @Flag(help: "One JSON object on each line.") var json = false
-
-    func run() throws { try Outcome.of { try QueueCommands.list(configurationFile: file.config, json: json, say: Outcome.say) } }
-  }
-
-  struct Show: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Shows one entry: recipients, attempts, the last error.")
-    @Argument(help: "Id of the entry, as `queue list` shows it.") var id: String
-    @OptionGroup var file: ConfigOption
-    @Flag(help: "One JSON object.") var json = false
-
-    func run() throws { try Outcome.of { try QueueCommands.show(id, configurationFile: file.config, json: json, say: Outcome.say) } }
-  }
-
-  struct Retry: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Tries an entry, or all, now.")
-    @Argument(help: "Id of the entry.") var id: String?
-    @Flag(help: "Every entry that waits.") var all = false
-    @OptionGroup var file: ConfigOption
-    @Flag(help: "One JSON object.") var json = false
-
-    func validate() throws {
-      guard (id == nil) == all else { throw ValidationError("name one entry, or say --all") }
-    }
-
-    func run() throws { try Outcome.of { try QueueCommands.retry(id, configurationFile: file.config, json: json, say: Outcome.say) } }
-  }
-
-  struct Drop: ParsableCommand {
-    static let configuration = CommandConfiguration(
-      abstract: "Gives an entry up: for an envelope, the sender gets a signed non-delivery notice for each recipient.")
-    @Argument(help: "Id of the entry.") var id: String
-    @OptionGroup var file: ConfigOption
-    @Flag(help: "One JSON object.") var json = false
-
-    func run() throws { try Outcome.of { try QueueCommands.drop(id, configurationFile: file.config, json: json, say: Outcome.say) } }
-  }
-}
-
 struct Log: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Looks at the certified log.",

@@ -11,6 +11,14 @@ enum Outcome {
   /// Writes to standard output as it is; false when nobody reads it any more.
   static func show(_ text: String) -> Bool { (try? FileHandle.standardOutput.write(contentsOf: Data(text.utf8))) != nil }
 
+  /// Says on a terminal how far something is, each time over the last.
+  static func progress(_ words: String) {
+    if Terminal.isWatched { try? FileHandle.standardError.write(contentsOf: Data("\r\(words)\u{1B}[K".utf8)) }
+  }
+
+  /// Clears what was said of progress.
+  static func endProgress() { progress("") }
+
   /// Writes octets to a file, whole or not at all, or to standard output.
   static func write(_ octets: [UInt8], to path: String?) throws {
     guard let path else { return try FileHandle.standardOutput.write(contentsOf: Data(octets)) }

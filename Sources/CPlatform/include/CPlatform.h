@@ -13,6 +13,8 @@
 ptrdiff_t ceralacca_find_byte(const uint8_t *bytes, size_t count, uint8_t byte);
 /// First index of `needle` in `bytes[0..<count]`, or -1. memmem.
 ptrdiff_t ceralacca_find_bytes(const uint8_t *bytes, size_t count, const uint8_t *needle, size_t needle_count);
+/// Columns of the terminal that `descriptor` is; 0 when it is none.
+int ceralacca_terminal_columns(int descriptor);
 /// 1 when any byte is above 127.
 int ceralacca_has_high_bit(const uint8_t *bytes, size_t count);
 /// CRC-32C (Castagnoli) continued from `crc` (0 at the start); SSE 4.2 where the processor has it.

@@ -1,0 +1,129 @@
+import Foundation
+import Journey
+import Ledger
+import Octets
+
+/// The queue on a terminal.
+enum QueueTable {
+  /// Columns to write for: the terminal's, the environment's where the output goes elsewhere, or 120.
+  static var columns: Int {
+    let found = Terminal.columns ?? ProcessInfo.processInfo.environment["COLUMNS"].flatMap { Int($0) } ?? 120
+    return max(60, min(found, 250))
+  }
+
+  /// A number in at most five columns.
+  static func count(_ number: Int) -> String {
+    number < 100_000 ? "\(number)" : number < 10_000_000 ? "\(number / 1000)k" : "\(number / 1_000_000)M"
+  }
+
+  /// Octets in at most five columns.
+  static func size(_ bytes: Int) -> String {
+    switch bytes {
+    case ..<10_000: "\(bytes)"
+    case ..<10_000_000: "\(bytes / 1000)k"
+    case ..<10_000_000_000: "\(bytes / 1_000_000)M"
+    default: "\(bytes / 1_000_000_000)G"
+    }
+  }
+
+  /// Seconds in at most four columns: `59s`, `90m`, `47h`, `12d`.
+  static func span(_ seconds: Int64) -> String {
+    let seconds = max(0, seconds)
+    if seconds < 120 { return "\(seconds)s" }
+    if seconds < 7200 { return "\(seconds / 60)m" }
+    return seconds < 172_800 ? "\(seconds / 3600)h" : "\(seconds / 86_400)d"
+  }
+
+  static func left(_ text: String, _ width: Int) -> String { text + spaces(width - text.count) }
+  static func right(_ text: String, _ width: Int) -> String { spaces(width - text.count) + text }
+  private static func spaces(_ count: Int) -> String { String(repeating: " ", count: max(0, count)) }
+
+  /// A text that is cut where its column ends.
+  static func cut(_ text: String, _ width: Int) -> String {
+    text.count <= width ? text : text.prefix(max(1, width - 1)) + "…"
+  }
+
+  /// When something happens to an entry: nothing but its report is waited for when every recipient was taken.
+  static func next(_ entry: QueueEntry, _ holds: QueueHolds, _ now: Int64) -> String {
+    if entry.recipients.isEmpty, !entry.awaiting.isEmpty { return "report" }
+    if holds.hold(on: entry) != nil { return "held" }
+    return entry.dueAt <= now ? "now" : "in \(span(entry.dueAt - now))"
+  }
+
+  // MARK: The list
+
+  /// Whether an entry has one line, or two.
+  static func isWide(_ columns: Int) -> Bool { columns >= 110 }
+
+  static func head(_ columns: Int) -> String {
+    guard isWide(columns) else { return "\(left("ID", 44)) KIND\n  " + row("ROUTE", "RCPT", "SIZE", "TRIES", "AGE", "NEXT", columns - 2) }
+    return "\(left("ID", 44)) \(left("KIND", 13)) " + row("ROUTE", "RCPT", "SIZE", "TRIES", "AGE", "NEXT", columns - 59)
+  }
+
+  static func lines(_ entry: QueueEntry, _ holds: QueueHolds, _ now: Int64, _ columns: Int) -> [String] {
+    let fields = { (width: Int) in
+      row(
+        entry.route.text, count(entry.recipients.count), size(entry.bytes), "\(entry.attempts)", span(now - entry.createdAt),
+        next(entry, holds, now), width)
+    }
+    var lines =
+      isWide(columns)
+      ? ["\(left(entry.id, 44)) \(left(entry.kind.rawValue, 13)) \(fields(columns - 59))"]
+      : ["\(left(entry.id, 44)) \(entry.kind.rawValue)", "  " + fields(columns - 2)]
+    if let first = (entry.recipients + entry.awaiting).first {
+      let others = entry.recipients.count + entry.awaiting.count - 1
+      lines.append(cut("    to \(ASCII.escaped(first))\(others == 0 ? "" : " and \(others) more")", columns))
+    }
+    if let error = entry.lastError { lines.append(cut("    \(ASCII.escaped(error))", columns)) }
+    return lines
+  }
+
+  private static func row(
+    _ route: String, _ recipients: String, _ size: String, _ tries: String, _ age: String, _ next: String, _ width: Int
+  ) -> String {
+    let name = min(30, max(12, width - 33))
+    return left(cut(route, name), name) + right(recipients, 5) + right(size, 7) + right(tries, 6) + right(age, 6) + "  " + next
+  }
+
+  // MARK: The summary
+
+  static func destinations(_ rows: [QueueDestination], _ now: Int64, _ columns: Int) -> [String] {
+    let name = min(52, max(24, columns - 47))
+    var lines = [left("DESTINATION", name) + heads(["ENTRIES", "RCPTS", "SIZE", "OLDEST", "NEXT", "HELD"], [8, 8, 7, 8, 8, 8])]
+    for row in rows {
+      let next = row.nextDueAt.map { $0 <= now ? "now" : span($0 - now) } ?? "-"
+      let fields = [
+        count(row.entries), count(row.recipients), size(row.bytes), span(now - row.oldestCreatedAt), next,
+        row.held == 0 ? "-" : count(row.held),
+      ]
+      lines.append(left(cut(title(row), name - 1), name) + heads(fields, [8, 8, 7, 8, 8, 8]))
+      if row.domain != nil, let error = row.lastError {
+        lines.append(cut("    \(count(error.entries)) × \(ASCII.escaped(error.text))", columns))
+      }
+    }
+    return lines
+  }
+
+  /// Entries by age, as qshape(1) shows them.
+  static func ages(_ rows: [QueueDestination], _ bounds: [Int64], _ columns: Int) -> [String] {
+    let names = ["TOTAL"] + bounds.map { "\($0 / 60)" } + ["\((bounds.last ?? 0) / 60)+"]
+    let widths = [6] + Array(repeating: 5, count: bounds.count) + [6]
+    let name = min(40, max(18, columns - widths.reduce(0, +)))
+    return [left("AGE IN MINUTES", name) + heads(names, widths)]
+      + rows.map { row in
+        left(cut(title(row), name - 1), name) + heads(([row.entries] + row.ages).map { $0 == 0 ? "·" : short($0) }, widths)
+      }
+  }
+
+  /// A number in at most four columns.
+  private static func short(_ number: Int) -> String {
+    number < 10_000 ? "\(number)" : number < 1_000_000 ? "\(number / 1000)k" : "\(number / 1_000_000)M"
+  }
+
+  private static func heads(_ texts: [String], _ widths: [Int]) -> String { zip(texts, widths).map { right($0, $1) }.joined() }
+
+  private static func title(_ row: QueueDestination) -> String {
+    guard let domain = row.domain else { return row.route.text }
+    return "  " + (domain.isEmpty ? "(other domains)" : ASCII.escaped(domain))
+  }
+}
