@@ -94,7 +94,7 @@ let package = Package(
     room("TLSPipe", ["COpenSSL", "Octets"]),
     room("Signing", ["COpenSSL", "CPKCS11", "CCryptoMB", "Octets", "Threading"]),
     room("Spool", ["CPlatform", "Octets"]),
-    room("Ledger", ["Octets", "Threading", "PEC", "Journey", "Evidence", grdb]),
+    room("Ledger", ["Octets", "Threading", "PEC", "Reception", "Journey", "Evidence", grdb]),
     room("Mailstore", ["CPlatform", "Octets"]),
     room("Accounts", ["CPlatform", "Octets"]),
     room("ProviderIndex", ["PEC"]),
@@ -140,14 +140,14 @@ let package = Package(
     room(
       "Operations",
       [
-        "Octets", "Limits", "Threading", "EventLoop", "MIMEStream", "PEC", "Journey", "Signing", "Spool", "Ledger", "Accounts",
-        "ProviderIndex", "TLSPipe", "Configuration", "Gateway", "Quarantine", "SealedArchive", "ScanWire", "Scanning", "Extracts", "Sealing", "ClockWatch",
-        "TimeStamping", log,
+        "Octets", "Limits", "Threading", "EventLoop", "MIMEStream", "PEC", "Reception", "Journey", "Signing", "Spool", "Ledger",
+        "Accounts", "ProviderIndex", "TLSPipe", "Configuration", "Gateway", "Quarantine", "SealedArchive", "ScanWire", "Scanning", "Extracts",
+        "Sealing", "ClockWatch", "TimeStamping", log,
       ]),
 
     // Top: argument parsing, nothing else.
     .executableTarget(
-      name: "ceralacca", dependencies: ["Octets", "Laboratory", "Operations", argumentParser],
+      name: "ceralacca", dependencies: ["Octets", "Journey", "Laboratory", "Operations", argumentParser],
       swiftSettings: strict),
     .executableTarget(name: "ceralacca-scanner", dependencies: ["ScannerWork"], swiftSettings: strict),
 
@@ -209,7 +209,7 @@ let package = Package(
     tests("TLSPipeTests", ["TLSPipe", "Octets"]),
     tests("SigningTests", ["Signing", "Octets"]),
     tests("SpoolTests", ["Spool", "Octets"]),
-    tests("LedgerTests", ["Ledger", "Journey", "Evidence", "PEC", "Octets"]),
+    tests("LedgerTests", ["Ledger", "Journey", "Reception", "Evidence", "PEC", "Octets"]),
     tests("MailstoreTests", ["Mailstore", "Octets"]),
     tests("AccountsTests", ["Accounts"]),
     tests("ProviderIndexTests", ["ProviderIndex", "PEC"]),

@@ -89,6 +89,10 @@ enum EventWords {
     case .ordinaryDiscarded: ("Posta ordinaria scartata", "È giunto un messaggio di posta ordinaria, che è stato scartato.")
     case .ordinaryForwarded:
       ("Posta ordinaria inoltrata", "È giunto un messaggio di posta ordinaria, inoltrato dove il titolare ha chiesto.")
+    case .arrivalNoticeSent:
+      ("Avviso di arrivo", "Il titolare è stato avvisato con posta ordinaria, dove ha chiesto, che un messaggio è nella sua casella.")
+    case .arrivalNoticeDropped:
+      ("Avviso di arrivo non inviato", "L'avviso con posta ordinaria che un messaggio è nella casella non ha potuto essere inviato.")
     case .ordinaryInfected: ("Posta ordinaria infetta", "È giunto un messaggio di posta ordinaria con un virus: non è stato consegnato.")
     case .duplicate: ("Messaggio ripetuto", "È giunta un'altra copia di un messaggio già ricevuto: non è stata consegnata di nuovo.")
     case .virusDetection:
@@ -124,6 +128,7 @@ enum EventWords {
     case .extractMade: ("Estratto", "È stato fatto un estratto del registro.")
     case .deliveryHeld: ("Recapito sospeso", "Il gestore ha sospeso il recapito di messaggi che restano in coda.")
     case .deliveryReleased: ("Recapito ripreso", "Il gestore ha ripreso un recapito che aveva sospeso.")
+    case .choiceChanged: ("Scelta del titolare", "È cambiato ciò che il titolare di una casella o di un dominio ha scelto.")
     default: (kind.rawValue, "Evento del registro.")
     }
   }

@@ -56,7 +56,7 @@ public enum ExtractFilter {
   private static func claim(to row: EventRecord, of holder: String, isVouchedFor: Bool) -> Claim {
     if row.kind.isAboutTheLog || row.pecID.isEmpty { return .none }
     let standing = standing(of: row)
-    if isVouchedFor, standing != .unvouched, ASCII.equal(row.sender, holder) { return .full }
+    if isVouchedFor, standing != .unvouched, standing != .recipientsOwn, ASCII.equal(row.sender, holder) { return .full }
     guard standing != .sendersOwn else { return .none }
     let isConcerned = row.recipient.map { ASCII.equal($0, holder) } ?? row.recipients.contains { ASCII.equal($0.address, holder) }
     guard isConcerned else { return .none }
@@ -72,6 +72,8 @@ public enum ExtractFilter {
     case certified
     /// Its sender was authenticated, and it went no further: its recipients never heard of it.
     case sendersOwn
+    /// It is the recipient's affair alone: its sender never hears of it.
+    case recipientsOwn
     /// Nobody vouches for the sender, and there may be blind copies.
     case unvouched
   }
@@ -82,12 +84,13 @@ public enum ExtractFilter {
     switch row.kind {
     case .anomaly, .ordinaryRefused, .ordinaryDiscarded, .ordinaryForwarded, .ordinaryInfected, .infectedCertified: return .unvouched
     case .nonAcceptance, .nonAcceptanceVirus, .scanFault: return .sendersOwn
+    case .arrivalNoticeSent, .arrivalNoticeDropped: return .recipientsOwn
     case .acceptance, .envelopeMade, .envelopeSent, .noticeDelivered, .nonDelivery, .noticeDropped, .dropped, .envelopeReceived,
       .takeCharge, .delivery, .notificationReceived, .takeChargeReceived, .virusDetectionReceived, .virusNonDelivery, .awaitingProof,
       .virusDetection, .timeoutFirst, .timeoutSecond, .duplicate:
       return .certified
     case .logOpened, .logClosed, .indexUpdated, .clockAlarm, .clockTrusted, .sealed, .stamped, .stampMissing, .purged, .held,
-      .holdLifted, .extractRequest, .extractMade, .deliveryHeld, .deliveryReleased:
+      .holdLifted, .extractRequest, .extractMade, .deliveryHeld, .deliveryReleased, .choiceChanged:
       return .unvouched
     }
   }

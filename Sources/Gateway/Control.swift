@@ -1,12 +1,13 @@
 import EventLoop
 import Foundation
+import Journey
 import Octets
 import Synchronization
 
 /// A request on the control socket: one JSON object on a line.
 public struct ControlRequest: Codable, Sendable {
   /// `queue`, `reload`, `index-fetch`, `status`, `seal`, `request-answer`, `request-refuse`, `hold`,
-  /// `hold-lift` or `extract-made`.
+  /// `hold-lift`, `choose` or `extract-made`.
   public var verb: String
   /// Id of a queue entry, request or hold, where the verb wants one; `allow-losses` for `index-fetch`.
   public var entry: String?
@@ -17,9 +18,14 @@ public struct ControlRequest: Codable, Sendable {
   public var to: String?
   /// What `queue` is to do.
   public var queue: QueueRequest?
+  /// What is to be set for a holder, for `choose`.
+  public var choice: ChoiceChange?
 
   /// A request for a verb, and what it is about.
-  public init(verb: String, entry: String? = nil, text: String? = nil, from: String? = nil, to: String? = nil) {
+  public init(
+    verb: String, entry: String? = nil, text: String? = nil, from: String? = nil, to: String? = nil, choice: ChoiceChange? = nil
+  ) {
+    self.choice = choice
     self.verb = verb
     self.entry = entry
     self.text = text

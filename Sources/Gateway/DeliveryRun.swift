@@ -44,9 +44,11 @@ final class DeliveryRun {
   }
 
   private func go(_ fates: [RecipientFate], _ isReport: Bool, _ brief: EnclosedOriginal?) {
+    let choices = lane.shared.choices.snapshot
     let attempt = DeliveryJourney.Attempt(
       fates, at: lane.shared.now(), random: .drawn(), isReport: isReport, brief: brief,
-      question: question(entry, delivery.matter, fates, on: lane))
+      question: question(entry, delivery.matter, fates, on: lane), choices: choices,
+      isAutomatic: DeliveryRun.isAutomatic(entry, fates, choices, on: lane))
     perform(journey.handle(.attempted(attempt)))
   }
 

@@ -214,6 +214,9 @@ public final class Gateway: Sendable {
         answer(ControlAnswer(ok: isDone, message: words))
       }
     case "hold", "hold-lift": hold(request, answer)
+    case "choose":
+      guard let choice = request.choice else { return answer(ControlAnswer(ok: false, message: "for whom, and what is chosen?")) }
+      shared.choices.change(choice, shared, answer)
     case "extract-made":
       shared.note(.extractMade, request.text ?? "")
       answer(ControlAnswer(ok: true, message: "noted"))

@@ -101,7 +101,7 @@ final class GatewayParts {
     }
   }
 
-  private static func points(_ configuration: GatewayConfiguration) -> ProviderPoints {
+  static func points(_ configuration: GatewayConfiguration) -> ProviderPoints {
     let provider = configuration.provider
     var relays: [String: String] = [:]
     for route in configuration.routes {

@@ -130,7 +130,7 @@ final class IncomingRun {
             message: examination.message, scan: scan, instant: instant, sequence: shared.counters.nextSequence(), random: .drawn(),
             directory: shared.index.snapshot, peer: client.address, peerName: client.name,
             helo: client.helo, progress: examination.progress, transaction: examination.transaction,
-            unknownMailboxes: Set(unknown.map(ASCII.lowercased))))))
+            unknownMailboxes: Set(unknown.map(ASCII.lowercased)), choices: shared.choices.snapshot))))
   }
 
   private func perform(_ effects: [Effect]) {

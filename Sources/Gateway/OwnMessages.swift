@@ -22,6 +22,6 @@ extension Lane {
         Arrival(
           submission: Submission(reversePath: message.sender, forwardPaths: [message.recipient], facts: walker.finish()),
           instant: shared.now(), sequence: shared.counters.nextSequence(), random: .drawn(), directory: shared.index.snapshot,
-          request: message.request))
+          request: message.request, choices: shared.choices.snapshot))
   }
 }

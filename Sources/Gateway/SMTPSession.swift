@@ -458,7 +458,7 @@ final class SMTPSession {
       SubmissionRun(lane: lane, content: content, client: client, answer: answer).start(
         Arrival(
           submission: Submission(reversePath: sender, forwardPaths: recipients, facts: facts), instant: shared.now(),
-          sequence: shared.counters.nextSequence(), random: .drawn(), directory: shared.index.snapshot))
+          sequence: shared.counters.nextSequence(), random: .drawn(), directory: shared.index.snapshot, choices: shared.choices.snapshot))
     }
   }
 

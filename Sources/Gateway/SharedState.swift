@@ -74,6 +74,7 @@ final class SharedState: Sendable {
   let dovecot: NextHop.Place?
   let index: ProviderIndex
   let trust: TrustStore
+  let choices: ChoiceDesk
   let examiner: Examiner
   /// Nil where the configuration says that nothing is scanned.
   let scanner: VirusScanner?
@@ -117,6 +118,7 @@ final class SharedState: Sendable {
     dovecot = configuration.dovecot.map { NextHop.Place($0) }
     index = parts.index
     trust = parts.trust
+    choices = try ChoiceDesk(parts.ledger)
     serverTLS = parts.serverTLS
     nextHops = parts.nextHops
     exchangeRoutes = parts.exchangeRoutes

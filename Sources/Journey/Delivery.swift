@@ -1,6 +1,7 @@
 import Limits
 import Octets
 import PEC
+import Reception
 
 /// The life of a queue entry after an attempt: what is settled, what is tried again and when, and which receipts and notices follow.
 ///
@@ -22,12 +23,18 @@ public struct DeliveryJourney: Sendable {
     public var brief: EnclosedOriginal?
     /// What the message asks of the log, where it went to the mailbox for requests; nil elsewhere.
     public var question: String?
+    /// What holders have chosen, at that instant.
+    public var choices: HolderChoices
+    /// True when a machine sent the ordinary mail in an anomaly envelope (RFC 3834), or that cannot be told.
+    public var isAutomatic: Bool
 
     /// An attempt that ended now; `random` spreads retries and seeds boundaries.
     public init(
       _ fates: [RecipientFate], at instant: Instant, random: RandomBits, isReport: Bool = false, brief: EnclosedOriginal? = nil,
-      question: String? = nil
+      question: String? = nil, choices: HolderChoices = HolderChoices(), isAutomatic: Bool = false
     ) {
+      self.choices = choices
+      self.isAutomatic = isAutomatic
       self.isReport = isReport
       self.fates = fates
       self.instant = instant
@@ -205,8 +212,9 @@ public struct DeliveryJourney: Sendable {
   // MARK: What follows
 
   private func event(_ kind: EventKind, _ recipient: String, _ work: Work, made: [String]? = nil, detail: String) -> EventRecord {
+    let mailbox = entry.kind == .arrivalNotice ? point.mailbox(toldOfBy: entry, matter) : nil
     var event = matter.transaction.event(
-      kind, about: recipient, at: work.attempt.instant, by: matter.reception?.provider ?? point.provider.name,
+      kind, about: mailbox ?? recipient, at: work.attempt.instant, by: matter.reception?.provider ?? point.provider.name,
       made: made ?? [entry.messageID])
     event.detail = detail
     return event
@@ -219,9 +227,11 @@ public struct DeliveryJourney: Sendable {
         switch entry.kind {
         case .envelope: .envelopeSent
         case .ordinary: .ordinaryForwarded
+        case .arrivalNotice: .arrivalNoticeSent
         default: .noticeDelivered
         }
       work.changes.append(.event(event(kind, recipient, work, detail: reply)))
+      if entry.kind == .anomaly { tell(recipient, &work) }
       return
     }
     let kind = receiptKind(recipient, reception)
@@ -234,6 +244,12 @@ public struct DeliveryJourney: Sendable {
     work.changes.append(.event(event(.delivery, recipient, work, made: [draft.messageID], detail: reply)))
     if let question = work.attempt.question, point.isExtractMailbox(recipient) { open(question, reception, work.attempt.instant, &work) }
     if isOwn { work.changes.append(.progress(pecID: matter.transaction.pecID, recipients: [recipient], to: .delivered)) }
+    tell(recipient, &work)
+  }
+
+  /// The holder's word by ordinary mail, where he wants one.
+  private func tell(_ mailbox: String, _ work: inout Work) {
+    if let notice = point.arrivalNotice(of: entry, in: mailbox, matter, work.attempt) { work.reports.append(notice) }
   }
 
   /// A holder asks for an extract of the log (`pec-rules` 9.5): his request is tracked from the commit of his delivery receipt on.
@@ -261,6 +277,9 @@ public struct DeliveryJourney: Sendable {
 
   /// An envelope's recipient is lost: his sender gets a signed notice. Anything else that is lost is logged.
   private func giveUp(_ recipient: String, _ cause: DeliveryFailure, text: String, _ work: inout Work) {
+    if entry.kind == .arrivalNotice {
+      return work.changes.append(.event(event(.arrivalNoticeDropped, recipient, work, detail: "\(cause.status) \(text)")))
+    }
     if cause == .removed { work.changes.append(.event(event(.dropped, recipient, work, detail: text))) }
     guard entry.kind == .envelope else {
       work.changes.append(.event(event(.noticeDropped, recipient, work, detail: "\(cause.status) \(text)")))

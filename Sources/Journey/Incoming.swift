@@ -29,13 +29,17 @@ public struct IncomingArrival: Sendable {
   public var transaction: TransactionRecord?
   /// Recipients, in lower case, of whom it is certain that they have no mailbox here.
   public var unknownMailboxes: Set<String>
+  /// What holders have chosen, at that instant.
+  public var choices: HolderChoices
 
   /// A message that came in at this instant.
   public init(
     message: ReceivedMessage, scan: ScanOutcome, instant: Instant, sequence: UInt64, random: RandomBits, directory: ProviderDirectory,
     peer: String, peerName: String? = nil,
-    helo: String, progress: [String: RecipientEnd?] = [:], transaction: TransactionRecord? = nil, unknownMailboxes: Set<String> = []
+    helo: String, progress: [String: RecipientEnd?] = [:], transaction: TransactionRecord? = nil, unknownMailboxes: Set<String> = [],
+    choices: HolderChoices = HolderChoices()
   ) {
+    self.choices = choices
     self.transaction = transaction
     self.message = message
     self.scan = scan

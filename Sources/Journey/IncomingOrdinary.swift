@@ -20,7 +20,7 @@ extension IncomingWork {
       } else if arrival.unknownMailboxes.contains(address) {
         unknown.append(recipient)
       } else {
-        switch point.ordinaryMail.action(for: recipient, isForged: isForged) {
+        switch point.ordinaryMail.action(for: recipient, isForged: isForged, choices: arrival.choices) {
         case .refuse: refused.append(recipient)
         case .discard: discarded.append(recipient)
         case .anomaly: enveloped.append(recipient)

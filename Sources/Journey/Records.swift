@@ -1,5 +1,6 @@
 import Octets
 import PEC
+import Reception
 
 /// Type of an event of the certified log (`pec-rules` 9.1 field 6).
 public enum EventKind: String, Sendable, Codable, CaseIterable {
@@ -41,6 +42,10 @@ public enum EventKind: String, Sendable, Codable, CaseIterable {
   case ordinaryDiscarded = "posta-ordinaria-scartata"
   /// Ordinary mail was forwarded to where the holder wants it.
   case ordinaryForwarded = "posta-ordinaria-inoltrata"
+  /// A next hop took the word by ordinary mail that a message had arrived, as the holder wants it.
+  case arrivalNoticeSent = "avviso-di-arrivo"
+  /// Such a word could not be sent and was given up.
+  case arrivalNoticeDropped = "avviso-di-arrivo-non-inviato"
   /// A message arrived that had arrived before.
   case duplicate = "duplicato"
   /// The mailbox server took an envelope; the receipt waits for its word that it was delivered.
@@ -90,6 +95,8 @@ public enum EventKind: String, Sendable, Codable, CaseIterable {
   case deliveryHeld = "recapito-sospeso"
   /// The operator released it.
   case deliveryReleased = "recapito-ripreso"
+  /// The operator set what a holder wants.
+  case choiceChanged = "scelta-del-titolare"
 
   /// True for the rows that say what arrived at the incoming point.
   var isArrival: Bool {
@@ -103,7 +110,7 @@ public enum EventKind: String, Sendable, Codable, CaseIterable {
   public var isAboutTheLog: Bool {
     switch self {
     case .logOpened, .logClosed, .indexUpdated, .clockAlarm, .clockTrusted, .sealed, .stamped, .stampMissing, .purged, .held, .holdLifted,
-      .extractRequest, .extractMade, .deliveryHeld, .deliveryReleased:
+      .extractRequest, .extractMade, .deliveryHeld, .deliveryReleased, .choiceChanged:
       true
     default: false
     }
@@ -409,4 +416,7 @@ public enum LedgerChange: Sendable, Equatable {
   case purge(first: Int64, last: Int64)
   /// How many mailboxes each domain had on a day, for the statistics; replaces what was said of that day.
   case mailboxes(day: LegalDay, counts: [String: Int])
+  /// What is chosen for a mailbox or domain (in lower case) from now on, in place of what was; an empty choice removes it. The time is in
+  /// Unix seconds.
+  case choice(HolderChoice, of: String, changedAt: Int64)
 }

@@ -1,6 +1,7 @@
 import Limits
 import MIMEStream
 import PEC
+import Reception
 import ScanWire
 
 /// A message as it came in, with the instant and the randomness of its transaction: the machine itself has neither clock nor dice.
@@ -15,12 +16,15 @@ public struct Arrival: Sendable {
   public var directory: ProviderDirectory
   /// A request for an extract that this message of our own answers: it moves on when the message is accepted, in the same commit.
   public var request: LogRequestRecord?
+  /// What holders have chosen, at that instant.
+  public var choices: HolderChoices
 
   /// A message that came in at this instant.
   public init(
     submission: Submission, instant: Instant, sequence: UInt64, random: RandomBits, directory: ProviderDirectory,
-    request: LogRequestRecord? = nil
+    request: LogRequestRecord? = nil, choices: HolderChoices = HolderChoices()
   ) {
+    self.choices = choices
     self.request = request
     self.submission = submission
     self.instant = instant
@@ -163,8 +167,12 @@ public struct SubmissionJourney: Sendable {
     let pecID = PECIdentifier.make(
       node: point.provider.nodeName, instant: arrival.instant, sequence: arrival.sequence, random: arrival.random.identifier,
       domain: point.provider.mailDomain)
-    let facts = TransactionFacts(
+    var facts = TransactionFacts(
       submission, pecID: pecID, instant: arrival.instant, directory: arrival.directory, limits: point.limits.message)
+    // Who asks for a kind of receipt himself gets that one (RFC 6109 §3.3.2).
+    if !submission.asksForReceiptType, let chosen = arrival.choices.receipt(for: submission.reversePath) {
+      facts.receiptType = chosen.value
+    }
     let faults = FormalCheck.faults(of: submission, limits: point.limits.message)
     guard faults.isEmpty else {
       let notice = point.composer.nonAcceptance(facts, faults: faults, boundarySeed: arrival.random.boundary)

@@ -69,6 +69,7 @@ final class LedgerCommit {
     case .releaseWholeQueue(let at): try releaseQueue(at)
     case .purge(let first, let last): try purge(first, last)
     case .mailboxes(let day, let counts): try store(counts, on: day)
+    case .choice(let choice, let holder, let changedAt): try store(choice, of: holder, changedAt: changedAt)
     }
   }
 
@@ -212,7 +213,7 @@ extension MessageKind {
     switch self {
     case .envelope, .notification, .ordinary, .anomaly: true
     case .acceptance, .nonAcceptance, .nonAcceptanceVirus, .nonDelivery, .timeoutFirst, .timeoutSecond, .takeCharge, .deliveryComplete,
-      .deliveryBrief, .deliveryConcise, .virusDetection, .virusNonDelivery, .deliveryReport:
+      .deliveryBrief, .deliveryConcise, .virusDetection, .virusNonDelivery, .deliveryReport, .arrivalNotice:
       false
     }
   }

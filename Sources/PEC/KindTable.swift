@@ -47,7 +47,7 @@ extension MessageKind {
     case .virusDetection: KindTraits.virusDetection
     case .virusNonDelivery: KindTraits.virusNonDelivery
     case .anomaly: KindTraits.anomaly
-    case .notification, .ordinary, .deliveryReport: preconditionFailure("the table has no row for \(rawValue)")
+    case .notification, .ordinary, .deliveryReport, .arrivalNotice: preconditionFailure("the table has no row for \(rawValue)")
     }
   }
 }
@@ -267,7 +267,7 @@ extension KindTraits {
   static let subjectPrefixes: [String] =
     MessageKind.allCases.compactMap { kind in
       switch kind {
-      case .notification, .ordinary, .deliveryReport: nil
+      case .notification, .ordinary, .deliveryReport, .arrivalNotice: nil
       default: kind.traits.subjectPrefix
       }
     }

@@ -36,6 +36,8 @@ public enum MessageKind: String, Sendable, CaseIterable, Codable {
   case ordinary
   /// A delivery report about ordinary mail (RFC 3464), unsigned.
   case deliveryReport
+  /// A word by ordinary mail that a message arrived (avviso di arrivo), unsigned.
+  case arrivalNotice
 }
 
 /// Kind of delivery receipt a sender asks for (`X-TipoRicevuta`, RFC 6109 §3.3.2).

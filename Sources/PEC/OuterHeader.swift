@@ -29,8 +29,11 @@ extension Composer {
     copy("Return-Path", of: header, to: &head)
     copy("Received", of: header, to: &head)
     appendMarks(.envelope, facts, &head)
-    // Only where the original asks for a type; the certification data say "completa" where it does not.
-    if header.first(named: "X-TipoRicevuta") != nil { head.appendField("X-TipoRicevuta", facts.receiptType.rawValue) }
+    // Only where the original asks for a type, or its sender has chosen one once for all; otherwise it is "completa", which the
+    // certification data say.
+    if header.first(named: "X-TipoRicevuta") != nil || facts.receiptType != .complete {
+      head.appendField("X-TipoRicevuta", facts.receiptType.rawValue)
+    }
     appendDate(facts.instant, &head)
     appendSubject(.envelope, facts.rawSubject, &head)
     appendFrom(onBehalfOf: facts.sender, &head)

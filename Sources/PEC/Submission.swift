@@ -22,6 +22,9 @@ public struct Submission: Sendable {
       self.forwardPaths = forwardPaths.filter { seen.insert(ASCII.lowercased($0)).inserted }
     }
   }
+
+  /// True when the original says which kind of delivery receipt its sender wants, in whatever words (RFC 6109 §3.3.2).
+  public var asksForReceiptType: Bool { facts.header.first(named: "X-TipoRicevuta") != nil }
 }
 
 /// The address fields of an original, read once.

@@ -21,4 +21,12 @@ public enum MailLoop {
       return ASCII.equal(value, address.utf8)
     }
   }
+
+  /// True when a machine says that it sent the message (RFC 3834 §5): `Auto-Submitted` with any word but `no`.
+  public static func isAutomatic(_ header: HeaderFacts) -> Bool {
+    header.fields(named: "Auto-Submitted").contains { field in
+      let word = header.value(of: field).prefix { $0 != UInt8(ascii: ";") && $0 != 32 && $0 != 9 && $0 != UInt8(ascii: "(") }
+      return !ASCII.equal(word, "no".utf8)
+    }
+  }
 }

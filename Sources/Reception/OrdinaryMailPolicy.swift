@@ -35,14 +35,25 @@ public struct OrdinaryMailPolicy: Sendable, Equatable {
 
   /// What becomes of a message for that recipient. A forged one follows `forged`, unless its mailbox or domain turns ordinary mail away
   /// in any case: nobody gets forged mail who gets no ordinary mail.
-  public func action(for recipient: String, isForged: Bool) -> OrdinaryAction {
-    let address = ASCII.lowercased(recipient)
-    let domain = address.utf8.lastIndex(of: UInt8(ascii: "@")).map { String(address[address.utf8.index(after: $0)...]) } ?? ""
-    let chosen = mailboxes[address] ?? domains[domain] ?? standard
-    guard isForged else { return chosen }
-    let isOwnWord = mailboxes[address] != nil || domains[domain] != nil
-    if isOwnWord, chosen == .refuse || chosen == .discard { return chosen }
+  ///
+  /// - Parameter choices: holders' choices at this moment, which go before the configuration.
+  public func action(for recipient: String, isForged: Bool, choices: HolderChoices = HolderChoices()) -> OrdinaryAction {
+    let (chosen, isOwnWord) = word(for: recipient, choices)
+    guard isForged else { return chosen.value }
+    if isOwnWord, chosen.value == .refuse || chosen.value == .discard { return chosen.value }
     return forged
+  }
+
+  /// What becomes of ordinary mail for an address, or for a domain, and who decided it.
+  public func decided(for holder: String, choices: HolderChoices) -> Decided<OrdinaryAction> { word(for: holder, choices).decided }
+
+  /// The word that holds, and whether it is one about this mailbox or its domain.
+  private func word(for holder: String, _ choices: HolderChoices) -> (decided: Decided<OrdinaryAction>, isOwn: Bool) {
+    if let chosen = choices.ordinary(for: holder) { return (chosen, true) }
+    let name = ASCII.lowercased(holder)
+    let domain = name.utf8.lastIndex(of: UInt8(ascii: "@")).map { String(name[name.utf8.index(after: $0)...]) } ?? name
+    if let configured = mailboxes[name] ?? domains[domain] { return (Decided(configured, by: .configuration), true) }
+    return (Decided(standard, by: .configuration), false)
   }
 
   /// Of keys that differ in case alone the one that sorts first holds, so that the choice does not depend on the run.

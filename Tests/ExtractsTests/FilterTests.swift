@@ -64,6 +64,18 @@ import Testing
     #expect(ExtractFilter.select(message, for: "bruno@b.example").rows == message)
   }
 
+  /// Where a holder wants to be told of arrivals is no affair of those who write to him.
+  @Test func wordsAboutArrivalsAreTheRecipientsOwn() {
+    for kind in [EventKind.arrivalNoticeSent, .arrivalNoticeDropped] {
+      #expect(kept(row(kind, about: "bruno@b.example"), for: "bruno@b.example") == (1, 0), "\(kind)")
+      #expect(kept(row(kind, about: "bruno@b.example"), for: "anna@a.example") == (0, 0), "\(kind)")
+      #expect(kept(row(kind, about: "bruno@b.example"), for: "carla@c.example") == (0, 0), "\(kind)")
+    }
+    // The rest of the message stays hers.
+    let message = [row(.acceptance), row(.arrivalNoticeSent, about: "bruno@b.example")]
+    #expect(ExtractFilter.select(message, for: "anna@a.example").rows == [message[0]])
+  }
+
   @Test func theLogItselfBelongsToNobody() {
     for kind in EventKind.allCases where kind.isAboutTheLog {
       #expect(kept(row(kind, about: "bruno@b.example"), for: "bruno@b.example") == (0, 0), "\(kind)")

@@ -40,13 +40,33 @@ struct LifeCheck {
     }
     for (index, provider) in life.providers.enumerated() {
       for transaction in provider.disk.transactions.values { check(transaction, of: index) }
+      checkWords(of: provider)
     }
     // Nothing that was refused ever left.
-    for id in life.world.taken.keys {
+    for id in life.world.taken.keys where !id.contains(".avv.") {
       let pecID = String(id.split(separator: " ")[0])
       let isAccepted = life.providers.contains { $0.disk.transactions[pecID]?.accepted == true }
       #expect(isAccepted, "seed \(seed): \(id) left without an acceptance")
     }
+  }
+
+  /// One word about each envelope in the mailbox of whoever wants to be told, at least once sent, and none about anything else.
+  private func checkWords(of provider: SimulatedProvider) {
+    var wanted: [String: Int] = [:]
+    for row in provider.disk.events where row.kind == .delivery {
+      guard let mailbox = row.recipient, case .to(let address) = life.choices.notice(for: mailbox).value else { continue }
+      wanted["\(row.pecID) \(address)", default: 0] += 1
+    }
+    var made: [String: Int] = [:]
+    for notice in provider.disk.notices {
+      made["\(notice.pecID) \(notice.recipients.joined())", default: 0] += 1
+      let taken = life.world.taken["\(notice.messageID) \(notice.recipients.joined())"] ?? 0
+      #expect(taken > 0, "seed \(seed): \(notice.id) was never sent")
+    }
+    #expect(made == wanted, "seed \(seed): words about arrivals")
+    #expect(Set(provider.disk.notices.map(\.id)).count == provider.disk.notices.count, "seed \(seed): a word was made twice")
+    let sent = provider.disk.events.filter { $0.kind == .arrivalNoticeSent }.count
+    #expect(sent == provider.disk.notices.count, "seed \(seed): \(sent) rows about \(provider.disk.notices.count) words")
   }
 
   private func count(

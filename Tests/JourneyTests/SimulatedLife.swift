@@ -67,6 +67,8 @@ struct SimulatedLife {
   }
 
   let directory: ProviderDirectory
+  /// What holders of both providers have chosen.
+  let choices: HolderChoices
   private var dice: Dice
   private(set) var clock: Int64 = 1_773_130_500
   private(set) var providers: [SimulatedProvider]
@@ -88,9 +90,10 @@ struct SimulatedLife {
   init(
     seed: UInt64, points: [ProviderPoints], directory: ProviderDirectory, clients: [Client], impossible: Set<String>,
     outageSeconds: Range<Int64> = 0..<0,
-    fullSeconds: Range<Int64> = 0..<0, lateTrouble: Int = 0
+    fullSeconds: Range<Int64> = 0..<0, lateTrouble: Int = 0, choices: HolderChoices = HolderChoices()
   ) {
     self.directory = directory
+    self.choices = choices
     self.clients = clients
     outage = clock + outageSeconds.lowerBound..<clock + outageSeconds.upperBound
     fullMailboxes = clock + fullSeconds.lowerBound..<clock + fullSeconds.upperBound
@@ -212,7 +215,7 @@ struct SimulatedLife {
         Arrival(
           submission: Submission(
             reversePath: clients[index].sender, forwardPaths: clients[index].recipients, facts: walker.finish()),
-          instant: instant(), sequence: providers[at].nextSequence(), random: random(), directory: directory)))
+          instant: instant(), sequence: providers[at].nextSequence(), random: random(), directory: directory, choices: choices)))
     providers[at].submissions[index] = journey
     take(effects, .submission(index))
   }
@@ -380,7 +383,9 @@ struct SimulatedLife {
   }
 
   private mutating func attempted(_ provider: Int, _ id: String, _ fates: [RecipientFate], isReport: Bool) {
-    tell(provider, id, .attempted(DeliveryJourney.Attempt(fates, at: instant(), random: random(), isReport: isReport)))
+    tell(
+      provider, id,
+      .attempted(DeliveryJourney.Attempt(fates, at: instant(), random: random(), isReport: isReport, choices: choices)))
   }
 
   private mutating func attempt(_ provider: Int, _ id: String, isFair: Bool) {

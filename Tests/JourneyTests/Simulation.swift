@@ -29,6 +29,8 @@ struct SimulatedDisk {
   private var pendingBlobs: [Int: [UInt8]] = [:]
   private var nextBlob = 1
   private(set) var queue: [String: QueueEntry] = [:]
+  /// Words about arrivals that were ever put into the queue.
+  private(set) var notices: [QueueEntry] = []
   private(set) var transactions: [String: TransactionRecord] = [:]
   private(set) var events: [EventRecord] = []
   private(set) var receptions: [String: ReceptionRecord] = [:]
@@ -127,6 +129,7 @@ struct SimulatedDisk {
       // A row never names octets that are not durable.
       precondition(entry.content.allSatisfy { durableBlobs[Int($0.segment)] != nil }, "a row names octets that were not synced")
       queue[entry.id] = entry
+      if entry.kind == .arrivalNotice { notices.append(entry) }
     case .settle(let id, let recipients, let end):
       if let entry = queue[id], entry.kind == .envelope, entry.reception == nil {
         for recipient in recipients { move(entry.pecID, recipient, to: end) }
@@ -157,7 +160,7 @@ struct SimulatedDisk {
       let all = (transactions[watch.pecID]?.recipients ?? []).map { ($0.address, progress["\(watch.pecID) \($0.address)"]) }
       passed.append((watch, Dictionary(uniqueKeysWithValues: all).compactMapValues { $0 }))
       watches[watch.pecID] = next
-    case .seal, .stamp, .request, .hold, .liftHold, .purge, .mailboxes: break
+    case .seal, .stamp, .request, .hold, .liftHold, .purge, .mailboxes, .choice: break
     }
   }
 

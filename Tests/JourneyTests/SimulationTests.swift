@@ -3,6 +3,7 @@ import Limits
 import MIMEStream
 import Octets
 import PEC
+import Reception
 import Testing
 
 @testable import Journey
@@ -28,6 +29,12 @@ import Testing
   }
 
   static let point = points("alfa", provesByReport: false)
+
+  /// Arrivals are told of in all mailboxes of one provider but one, and in one of the other.
+  static let choices = HolderChoices([
+    "pec.alfa.test": HolderChoice(notice: .to("avvisi@posta.test"), receipt: .brief), "aldo@pec.alfa.test": HolderChoice(notice: .nobody),
+    "uno@pec.beta.test": HolderChoice(notice: .to("uno@posta.test")),
+  ])
 
   static let sender = "anna@pec.alfa.test"
 
@@ -72,7 +79,8 @@ import Testing
       var life = SimulatedLife(
         seed: seed, points: [Self.point, Self.points("beta", provesByReport: provesByReport)], directory: Self.directory,
         clients: clients, impossible: ["nessuno@posta.test"], outageSeconds: Self.silence(&dice, atMostSeconds: 79_200),
-        fullSeconds: Self.silence(&dice, atMostSeconds: provesByReport ? 79_200 : 85_900), lateTrouble: dice.below(8))
+        fullSeconds: Self.silence(&dice, atMostSeconds: provesByReport ? 79_200 : 85_900), lateTrouble: dice.below(8),
+        choices: Self.choices)
       let ended = life.run(trouble: 60 + dice.below(600))
       #expect(ended, "seed \(seed): the life did not come to rest")
       if ended { LifeCheck(life, seed: seed).check() }

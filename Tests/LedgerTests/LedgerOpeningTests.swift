@@ -178,18 +178,18 @@ import Testing
       try ledger.execute("PRAGMA user_version = 9")
       try ledger.close()
     }
-    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 9, known: 4)) { try Ledger(path: folder.ledger) }
-    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 9, known: 4)) { try Ledger.openReadOnly(path: folder.ledger) }
+    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 9, known: 5)) { try Ledger(path: folder.ledger) }
+    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 9, known: 5)) { try Ledger.openReadOnly(path: folder.ledger) }
   }
 
   @Test func anUnknownMigrationIsRefused() throws {
     let folder = Folder()
     do {
       let ledger = try Ledger(path: folder.ledger)
-      try ledger.execute("INSERT INTO grdb_migrations VALUES ('5: from the future')")
+      try ledger.execute("INSERT INTO grdb_migrations VALUES ('99: from the future')")
       try ledger.close()
     }
-    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 4, known: 4)) { try Ledger(path: folder.ledger) }
+    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 5, known: 5)) { try Ledger(path: folder.ledger) }
   }
 
   @Test func anOlderSchemaIsNotReadOnly() throws {
@@ -199,7 +199,7 @@ import Testing
       try ledger.execute("PRAGMA user_version = 0")
       try ledger.close()
     }
-    #expect(throws: LedgerError.olderSchema(path: folder.ledger, found: 0, known: 4)) { try Ledger.openReadOnly(path: folder.ledger) }
+    #expect(throws: LedgerError.olderSchema(path: folder.ledger, found: 0, known: 5)) { try Ledger.openReadOnly(path: folder.ledger) }
   }
 
   @Test func foreignFilesAreRefused() throws {
