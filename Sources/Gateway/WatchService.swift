@@ -36,12 +36,12 @@ enum WatchService {
 }
 
 /// Whether a gateway works, and whether it takes mail.
-enum Readiness {
+public enum Readiness {
   /// What only a restart mends: a supervisor may kill the process for it.
-  static func health(_ report: StatusReport) -> [StatusReport.Alarm] {
+  public static func health(_ report: StatusReport) -> [StatusReport.Alarm] {
     report.alarms.filter { $0.name == "storage-broken" || $0.name == "lane-hangs" }
   }
 
   /// Why no mail is taken: others should be sent it meanwhile, and a restart would not help.
-  static func ready(_ report: StatusReport) -> [StatusReport.Alarm] { report.alarms.filter(\.stopsMail) }
+  public static func ready(_ report: StatusReport) -> [StatusReport.Alarm] { report.alarms.filter(\.stopsMail) }
 }

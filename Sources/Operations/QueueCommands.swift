@@ -12,9 +12,11 @@ public struct QueueListing: Sendable {
   let filter: QueueFilter
   let limit: Int
 
-  /// Entries for which all of it holds.
+  /// Entries for which all of it holds; everything where nothing is said.
   /// - Throws: `CommandFailure` with code 64.
-  public init(route: String?, domain: String?, sender: String?, isHeld: Bool, limit: Int?) throws(CommandFailure) {
+  public init(
+    route: String? = nil, domain: String? = nil, sender: String? = nil, isHeld: Bool = false, limit: Int? = nil
+  ) throws(CommandFailure) {
     var filter = QueueFilter()
     if let route { filter.scopes.append(.route(QueueChoice.route(route))) }
     if let domain { filter.scopes.append(try QueueChoice(domain: domain).scope) }

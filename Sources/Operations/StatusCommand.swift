@@ -10,13 +10,30 @@ public enum StatusCommand {
   static let warning: Int32 = 1
   static let critical: Int32 = 2
 
+  /// What is asked: how everything is, or one thing that a supervisor wants to know.
+  public enum Question: Sendable { case everything, health, readiness }
+
   /// Asks the gateway and shows what it says.
   /// - Throws: a `CommandFailure` without words and with code 1 or 2 when there are alarms, with code 69 when no gateway answers.
-  public static func run(configurationFile: String, json: Bool, say: (String) -> Void) throws {
+  public static func run(
+    _ question: Question = .everything, configurationFile: String, json: Bool, say: (String) -> Void
+  ) throws {
     let report = try ask(configurationFile)
+    switch question {
+    case .everything: break
+    case .health: return try answer(Readiness.health(report), well: "ok", say)
+    case .readiness: return try answer(Readiness.ready(report), well: "ready", say)
+    }
     if json { say(try Output.json(report)) } else { for line in StatusPage(report).lines { say(line) } }
     if report.alarms.contains(where: { $0.severity == .critical }) { throw CommandFailure("", exitCode: critical) }
     if !report.alarms.isEmpty { throw CommandFailure("", exitCode: warning) }
+  }
+
+  /// The words of `/health` and `/ready`, for who has no HTTP.
+  private static func answer(_ alarms: [StatusReport.Alarm], well: String, _ say: (String) -> Void) throws {
+    if alarms.isEmpty { return say(well) }
+    for alarm in alarms { say("\(alarm.name): \(ASCII.escaped(alarm.words))") }
+    throw CommandFailure("", exitCode: critical)
   }
 
   /// The report of the gateway of a configuration.

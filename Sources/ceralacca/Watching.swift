@@ -5,15 +5,25 @@ struct Status: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Says how the running gateway is doing.",
     discussion: """
-      Exit code 0 when all is well, 1 with warnings, 2 with alarms that must not wait, 69 when no gateway answers.
+      Exit code 0 when all is well, 1 with warnings, 2 with alarms that must not wait, 69 when no gateway answers. Supervisors ask with
+      --health whether a restart is wanted, and with --ready whether mail is taken: 0 or 2.
 
       EXAMPLE
         ceralacca status --config /etc/ceralacca/ceralacca.yaml
       """)
   @OptionGroup var file: ConfigOption
   @Flag(help: "Answer with one JSON object.") var json = false
+  @Flag(help: "Only whether the gateway works; code 2 when nothing but a restart helps.") var health = false
+  @Flag(help: "Only whether mail is taken; code 2 when it is not.") var ready = false
 
-  func run() throws { try Outcome.of { try StatusCommand.run(configurationFile: file.config, json: json, say: Outcome.say) } }
+  func validate() throws {
+    guard [json, health, ready].count(where: { $0 }) <= 1 else { throw ValidationError("give one of --json, --health and --ready") }
+  }
+
+  func run() throws {
+    let question: StatusCommand.Question = health ? .health : ready ? .readiness : .everything
+    try Outcome.of { try StatusCommand.run(question, configurationFile: file.config, json: json, say: Outcome.say) }
+  }
 }
 
 struct Top: ParsableCommand {

@@ -90,6 +90,14 @@ class Compose(InteropTest):
         return {name: sorted(map(ports, service["ports"])) for name, service in services.items() if service.get("ports")}
 
 
+class Packages(InteropTest):
+    def test_the_image_has_what_the_readme_installs(self):
+        """And what every Debian has already: the C library and the root's folders."""
+        installed = re.search(r"On the machine that runs it: `apt-get install ([^`]*)`", (REPOSITORY / "README.md").read_text())
+        done = run(["bash", "-c", f". {APPLIANCE}/image/contents && echo $image_packages"])
+        self.assertEqual(set(done.stdout.decode().split()), {*installed[1].split(), "base-files", "libc6"})
+
+
 class Kubernetes(InteropTest):
     @classmethod
     def setUpClass(cls):

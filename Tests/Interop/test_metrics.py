@@ -231,6 +231,11 @@ class Readiness(Watched):
         self.assertEqual([alarm["name"] for alarm in report["alarms"]], ["clock-untrusted"])
         page = run([executable(), "status", "--config", gateway.configuration])
         self.assertTrue(page.stdout.decode().startswith("ALARM   clock-untrusted: "), page.stdout)
+        # What is wrong, a restart would not mend.
+        for word, code, said in (("--health", 0, "ok\n"), ("--ready", 2, "clock-untrusted: nothing is certified: ")):
+            done = run([executable(), "status", word, "--config", gateway.configuration])
+            self.assertEqual(done.returncode, code, word)
+            self.assertTrue(done.stdout.decode().startswith(said), done.stdout)
         gateway.stop()
         gateway.configuration.write_text(gateway.configuration.read_text().replace("synchronization: required", "synchronization: warn"))
         gateway.start()

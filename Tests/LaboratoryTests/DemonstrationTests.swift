@@ -51,7 +51,7 @@ import Testing
       try LogCommands.show(String(identifier), configurationFile: file, json: false) { log.append($0) }
       for word in words { #expect(log.joined().contains(word), "\(provider.word): \(word)") }
       var queue: [String] = []
-      try QueueCommands.list(configurationFile: file, json: false) { queue.append($0) }
+      try QueueCommands.list(QueueListing(), configurationFile: file, json: false) { queue.append($0) }
       #expect(queue == ["The queue is empty."])
     }
   }

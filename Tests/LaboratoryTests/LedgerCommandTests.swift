@@ -55,7 +55,7 @@ import Testing
   }
 
   @Test func queue() throws {
-    let list = try said { try QueueCommands.list(configurationFile: $0, json: false, say: $1) }
+    let list = try said { try QueueCommands.list(QueueListing(), configurationFile: $0, json: false, say: $1) }
     #expect(list.contains("1 entries, 1 recipients, and 1 of whom the mailbox server has yet to report"))
     let shown = try said { try QueueCommands.show("e1", configurationFile: $0, json: false, say: $1) }
     #expect(shown.contains("recipients  bruno@pec.beta.test\n") && shown.contains("reports     to come of bianca@pec.beta.test"))
