@@ -14,4 +14,5 @@
 #include "cms.h"
 #include "crl.h"
 #include "tls.h"
+#include "tlsserver.h"
 #include "tst.h"

@@ -46,6 +46,8 @@ public struct GatewayConfiguration: Sendable, Equatable {
   public var dns = DNSSettings()
   /// Where metrics and health are told; nil where they are not.
   public var metrics: MetricsSettings?
+  /// The system's user that a gateway which was started as root becomes once it listens; nil: it stays who it is.
+  public var user: String?
 
   /// A configuration with default bounds, one lane for each processor and text log lines.
   public init(
@@ -54,7 +56,7 @@ public struct GatewayConfiguration: Sendable, Equatable {
     ordinaryMail: OrdinaryMailSettings = OrdinaryMailSettings(), trust: TrustSettings = TrustSettings(),
     scanner: ScannerConfiguration?, certifiedLog: CertifiedLogSettings = CertifiedLogSettings(), clock: ClockSettings = ClockSettings(),
     limits: Limits = Limits(), lanes: Int = GatewayConfiguration.processors, log: LogSettings = LogSettings(),
-    dovecot: LocalTarget? = nil
+    dovecot: LocalTarget? = nil, user: String? = nil
   ) {
     self.hostname = hostname
     self.provider = provider
@@ -75,6 +77,7 @@ public struct GatewayConfiguration: Sendable, Equatable {
     self.lanes = lanes
     self.log = log
     self.dovecot = dovecot
+    self.user = user
   }
 
   /// The file of the provider index.
@@ -135,8 +138,8 @@ public struct SignerSettings: Sendable, Equatable {
   }
 }
 
-/// The server's TLS certificate.
-public struct TLSSettings: Sendable, Equatable {
+/// A certificate of the server's, and its key.
+public struct TLSIdentitySettings: Sendable, Equatable {
   /// PEM file: the certificate, then its chain.
   public var certificate: String
   /// PEM file: the private key.
@@ -146,6 +149,23 @@ public struct TLSSettings: Sendable, Equatable {
   public init(certificate: String, key: String) {
     self.certificate = certificate
     self.key = key
+  }
+}
+
+/// The server's TLS certificates.
+public struct TLSSettings: Sendable, Equatable {
+  /// PEM file: the certificate, then its chain.
+  public var certificate: String
+  /// PEM file: the private key.
+  public var key: String
+  /// Further certificates, which clients see that ask for one of the names in them (SNI, RFC 6066 §3), or that know their kind of key.
+  public var names: [TLSIdentitySettings]
+
+  /// A certificate and its key in PEM files, and further ones.
+  public init(certificate: String, key: String, names: [TLSIdentitySettings] = []) {
+    self.certificate = certificate
+    self.key = key
+    self.names = names
   }
 }
 

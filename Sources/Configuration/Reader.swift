@@ -11,7 +11,7 @@ struct Reader {
 
   static let keys = [
     "hostname", "provider", "dataDirectory", "index", "signer", "tls", "users", "mailboxes", "listeners", "routes", "ordinaryMail",
-    "trust", "scanner", "certifiedLog", "clock", "limits", "lanes", "log", "dns", "metrics",
+    "trust", "scanner", "certifiedLog", "clock", "limits", "lanes", "log", "dns", "metrics", "user",
   ]
 
   func configuration() -> GatewayConfiguration? {
@@ -48,7 +48,8 @@ struct Reader {
     var configuration = GatewayConfiguration(
       hostname: hostname, provider: provider, dataDirectory: dataDirectory, index: index, signer: signer, tls: tls,
       usersFile: users.file, mailboxes: mailboxes, listeners: listeners, routes: routes, ordinaryMail: ordinaryMail, trust: trust,
-      scanner: scanner, certifiedLog: certifiedLog, clock: clock, limits: limits, lanes: lanes, log: logging, dovecot: users.dovecot)
+      scanner: scanner, certifiedLog: certifiedLog, clock: clock, limits: limits, lanes: lanes, log: logging, dovecot: users.dovecot,
+      user: user(top))
     configuration.dns = dns
     configuration.metrics = metrics
     return configuration
@@ -165,14 +166,6 @@ struct Reader {
   private func signerKey(_ section: Section) -> String? {
     guard let setting = section.required("key", example: "signer.key"), let text = section.text(setting) else { return nil }
     return SignerSettings(certificate: "", key: text).isInToken ? text : file(section, setting)
-  }
-
-  private func tls(_ top: Section) -> TLSSettings? {
-    guard let section = top.optional("tls").flatMap({ section($0, ["certificate", "key"]) }) else { return nil }
-    let certificate = file(section, "certificate", example: "tls.pem")
-    let key = file(section, "key", example: "tls.key")
-    guard let certificate, let key else { return nil }
-    return TLSSettings(certificate: certificate, key: key)
   }
 
   private func limits(_ top: Section) -> Limits? {

@@ -23,7 +23,7 @@ private struct Writer {
     lines.append("dataDirectory: \(path(it.dataDirectory))")
     lines.append("index: { \(index(it.index)) }")
     lines.append("signer: { certificate: \(path(it.signer.certificate)), key: \(signerKey(it.signer)), threads: \(it.signer.threads) }")
-    if let tls = it.tls { lines.append("tls: { certificate: \(path(tls.certificate)), key: \(path(tls.key)) }") }
+    if let tls = it.tls { lines.append("tls: { \(self.tls(tls)) }") }
     lines.append("users: { \(users(it)) }")
     lines.append("mailboxes: { \(mailboxes(it.mailboxes)) }")
     lines.append("listeners:")
@@ -44,6 +44,7 @@ private struct Writer {
     if let metrics = it.metrics {
       lines.append("metrics: { address: \(scalar(metrics.address)), port: \(metrics.port), anywhere: \(metrics.anywhere) }")
     }
+    if let user = it.user { lines.append("user: \(scalar(user))") }
     return lines.joined(separator: "\n") + "\n"
   }
 
@@ -51,6 +52,12 @@ private struct Writer {
     var parts = it.usersFile.map { ["passwdFile: \(path($0))"] } ?? []
     if let dovecot = it.dovecot { parts.append("dovecot: \(scalar(dovecot.description))") }
     return parts.joined(separator: ", ")
+  }
+
+  private func tls(_ tls: TLSSettings) -> String {
+    let first = "certificate: \(path(tls.certificate)), key: \(path(tls.key))"
+    let further = tls.names.map { "{ certificate: \(path($0.certificate)), key: \(path($0.key)) }" }
+    return further.isEmpty ? first : "\(first), names: [\(further.joined(separator: ", "))]"
   }
 
   private func mailboxes(_ store: MailboxStore) -> String {

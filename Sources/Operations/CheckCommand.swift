@@ -51,8 +51,10 @@ struct Inspection {
     lookAtSigner(configuration)
     if let tls = configuration.tls {
       do {
-        _ = try TLSContext.server(certificatePEM: tls.certificate, keyPEM: tls.key)
-        facts.append("tls: \(tls.certificate)")
+        for certificate in try TLSContext.server(tls).certificates {
+          facts.append("tls: \(certificate.path)" + (certificate.names.isEmpty ? "" : ", for \(certificate.names.joined(separator: ", "))"))
+          if let fault = certificate.fault(at: now) { warnings.append("tls: \(fault): clients will refuse to connect") }
+        }
       } catch { errors.append("tls: \(error)") }
     }
     do {

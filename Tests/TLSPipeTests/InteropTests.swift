@@ -148,7 +148,7 @@ private struct BlockingSocket {
 }
 
 /// Takes one connection on a thread of its own, answers in capitals, and says goodbye after a line.
-private final class PipeServer: @unchecked Sendable {
+final class PipeServer: @unchecked Sendable {
   struct Outcome {
     var plaintext: [UInt8] = []
     var version: String?

@@ -53,7 +53,17 @@ struct TestKeys: Sendable {
     let signed = ["-CA", folder + "/ca.pem", "-CAkey", folder + "/ca.key", "-subj", "/CN=mail.alfa.test"] + names
     try make("server", kind: ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], signed)
     try make("rsa", kind: ["rsa:2048"], signed)
+    for (name, kind, alternatives) in [
+      ("one", "ec", "DNS:One.test,DNS:*.one.test"), ("one-rsa", "rsa", "DNS:one.test"), ("two", "rsa", "DNS:deep.one.test"),
+    ] {
+      let kinds = ["ec": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], "rsa": ["rsa:2048"]]
+      try make(
+        name, kind: kinds[kind] ?? [],
+        ["-CA", folder + "/ca.pem", "-CAkey", folder + "/ca.key", "-subj", "/CN=\(name)", "-addext", "subjectAltName=\(alternatives)"])
+    }
   }
+
+  func identity(_ name: String) -> TLSIdentity { TLSIdentity(certificatePEM: "\(folder)/\(name).pem", keyPEM: "\(folder)/\(name).key") }
 
   private func make(_ name: String, kind: [String], _ more: [String]) throws {
     let result = try run(
