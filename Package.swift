@@ -108,6 +108,7 @@ let package = Package(
     room("Quarantine", ["CPlatform", "Octets", "Journey"]),
     room("SealedArchive", ["CLibzip", "Octets"]),
     room("ClockWatch", ["CPlatform"]),
+    room("Supervision", ["CPlatform"]),
     room("TimeStamping", ["COpenSSL", "Octets"]),
     room("PagePrinting", ["CPango"]),
     room("HTTPService", ["CMicrohttpd"]),
@@ -140,9 +141,9 @@ let package = Package(
     room(
       "Operations",
       [
-        "Octets", "Limits", "Threading", "EventLoop", "MIMEStream", "PEC", "Reception", "Journey", "Signing", "Spool", "Ledger",
-        "Accounts", "ProviderIndex", "TLSPipe", "Configuration", "Gateway", "Quarantine", "SealedArchive", "ScanWire", "Scanning", "Extracts",
-        "Sealing", "ClockWatch", "TimeStamping", log,
+        "Octets", "Limits", "Threading", "Channels", "EventLoop", "MIMEStream", "PEC", "Reception", "Journey", "Signing", "Spool",
+        "Ledger", "Accounts", "ProviderIndex", "Supervision", "TLSPipe", "Configuration", "Gateway", "Quarantine", "SealedArchive",
+        "ScanWire", "Scanning", "Extracts", "Sealing", "ClockWatch", "TimeStamping", log,
       ]),
 
     // Top: argument parsing, nothing else.
@@ -196,6 +197,7 @@ let package = Package(
     tests("ExtractsTests", ["Extracts", "Evidence", "Journey", "PEC", "Digests", "Octets"]),
     tests("LogRequestsTests", ["LogRequests", "Journey", "PEC", "MIMEStream", "Limits", "Octets"]),
     tests("ClockWatchTests", ["ClockWatch"]),
+    tests("SupervisionTests", ["Supervision"]),
     tests("TimeStampingTests", ["TimeStamping", "Octets"]),
     tests("PagePrintingTests", ["PagePrinting"]),
     tests(
@@ -216,7 +218,10 @@ let package = Package(
     tests("ConfigurationTests", ["Configuration", "Limits"], resources: [.copy("Fixtures")]),
     tests(
       "GatewayTests",
-      ["Gateway", "Journey", "Spool", "Ledger", "Signing", "PEC", "MIMEStream", "SMTPWire", "Limits", "Octets", "Metering", log]),
+      [
+        "Gateway", "Journey", "Spool", "Ledger", "Signing", "PEC", "MIMEStream", "SMTPWire", "Limits", "Octets", "Metering",
+        "Configuration", "EventLoop", log,
+      ]),
     tests("OperationsTests", ["Operations", "Configuration", "Journey", "Octets", "PEC", "Quarantine", "Signing"]),
     tests(
       "LaboratoryTests",

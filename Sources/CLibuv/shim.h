@@ -144,3 +144,38 @@ static inline int ceralacca_uv_descriptor(const void *handle) {
   int failure = uv_fileno((const uv_handle_t *)handle, &descriptor);
   return failure ? failure : descriptor;
 }
+
+/// A TCP socket that is bound to `address` and listens, closed on exec. The descriptor, or the negative errno.
+static inline int ceralacca_uv_listening_socket(const struct sockaddr_storage *address, int reuse_port, int backlog) {
+  int made = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (made < 0) return -errno;
+  int on = 1, off = 0;
+  socklen_t length = address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+  int failure = setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0;
+  if (!failure && reuse_port) failure = setsockopt(made, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0;
+  if (!failure && address->ss_family == AF_INET6) failure = setsockopt(made, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0;
+  if (!failure) failure = bind(made, (const struct sockaddr *)address, length) != 0 || listen(made, backlog) != 0;
+  if (!failure) return made;
+  int code = -errno;
+  close(made);
+  return code;
+}
+
+/// Looks whether `descriptor` is a TCP socket that listens, makes it closed on exec and non-blocking, and says where it listens. 0, or the
+/// negative errno.
+static inline int ceralacca_uv_adopt_listening(int descriptor, char *text, size_t room, int *port) {
+  int listens = 0, type = 0;
+  socklen_t length = sizeof listens;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) != 0) return -errno;
+  length = sizeof type;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &length) != 0) return -errno;
+  if (!listens || type != SOCK_STREAM) return -EPROTOTYPE;
+  struct sockaddr_storage address;
+  length = sizeof address;
+  if (getsockname(descriptor, (struct sockaddr *)&address, &length) != 0) return -errno;
+  int failure = ceralacca_uv_address_text(&address, text, room, port);
+  if (failure) return failure;
+  int flags = fcntl(descriptor, F_GETFL);
+  if (flags < 0 || fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0) return -errno;
+  return 0;
+}

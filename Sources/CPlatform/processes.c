@@ -166,9 +166,9 @@ int ceralacca_map_sealed(int descriptor, size_t bytes, const void **base) {
 }
 
 // The plan of a child's descriptors; `spare` are copies above all places that are to be filled, so that no step undoes another.
-static int plan_descriptors(posix_spawn_file_actions_t *actions, const int *spare, int count) {
+static int plan_descriptors(posix_spawn_file_actions_t *actions, const int *spare, int count, int keeps_output) {
   int failure = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
-  if (!failure) failure = posix_spawn_file_actions_adddup2(actions, 2, 1);
+  if (!failure && !keeps_output) failure = posix_spawn_file_actions_adddup2(actions, 2, 1);
   for (int at = 0; at < count && !failure; at++) failure = posix_spawn_file_actions_adddup2(actions, spare[at], 3 + at);
   if (!failure) failure = posix_spawn_file_actions_addclosefrom_np(actions, 3 + count);
   return failure;
@@ -186,7 +186,8 @@ static int plan_signals(posix_spawnattr_t *attributes) {
 }
 
 int ceralacca_spawn(
-    const char *path, char *const arguments[], char *const environment[], const int *descriptors, int count, pid_t *pid, int *handle) {
+    const char *path, char *const arguments[], char *const environment[], const int *descriptors, int count, int keeps_output,
+    pid_t *pid, int *handle) {
   enum { most = 16 };
   int spare[most], copied = 0, failure = 0;
   if (count < 0 || count > most) return -EINVAL;
@@ -202,7 +203,7 @@ int ceralacca_spawn(
     posix_spawnattr_t attributes;
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
-    failure = plan_descriptors(&actions, spare, count);
+    failure = plan_descriptors(&actions, spare, count, keeps_output);
     if (!failure) failure = plan_signals(&attributes);
     if (!failure) failure = posix_spawn(pid, path, &actions, &attributes, arguments, environment);
     posix_spawnattr_destroy(&attributes);

@@ -8,12 +8,13 @@ import Synchronization
 /// A child process in its own right: a program of its own, in a process group of its own, that shares nothing but what it was handed.
 ///
 /// It is named by a handle of the kernel (a pidfd), not by its number: `kill` cannot meet another process that got the number later.
-/// The child is killed when the last reference goes while it runs.
+/// The child is killed when the last reference goes while it runs, unless it was disowned.
 public final class ChildProcess: Sendable {
   /// The process id, while it runs or is not yet waited for.
   public let id: Int32
   private let handle: Descriptor
   private let ending = Mutex<String?>(nil)
+  private let isDisowned = Atomic<Bool>(false)
 
   private init(id: Int32, handle: Descriptor) {
     self.id = id
@@ -21,7 +22,7 @@ public final class ChildProcess: Sendable {
   }
 
   deinit {
-    if poll() != nil { return }
+    if isDisowned.load(ordering: .relaxed) || poll() != nil { return }
     kill()
     // It cannot refuse; a moment later it can be taken off the process table.
     _ = wait(waitingMilliseconds: Self.lastWaitMilliseconds)
@@ -39,9 +40,10 @@ public final class ChildProcess: Sendable {
   ///   - arguments: what follows the program's name.
   ///   - environment: "NAME=value" each; nothing is inherited.
   ///   - descriptors: become 3, 4, … in the child; 16 at the most.
+  ///   - keepsOutput: the child writes to this process's standard output, and not to standard error in its place.
   /// - Throws: `.system` when there is no such executable or no process to be had; `.malformed` for a text with a zero octet.
   public static func spawn(
-    path: String, arguments: [String] = [], environment: [String] = [], descriptors: [Descriptor] = []
+    path: String, arguments: [String] = [], environment: [String] = [], descriptors: [Descriptor] = [], keepsOutput: Bool = false
   ) throws(ChannelError) -> ChildProcess {
     let texts = [path] + arguments + environment
     if texts.contains(where: { $0.utf8.contains(0) }) { throw .malformed("a zero octet in the command line of a process") }
@@ -55,11 +57,14 @@ public final class ChildProcess: Sendable {
       unsafe given.forEach { unsafe free($0) }
       unsafe variables.forEach { unsafe free($0) }
     }
-    let failure = unsafe ceralacca_spawn(path, &given, &variables, numbers, Int32(numbers.count), &id, &handle)
+    let failure = unsafe ceralacca_spawn(path, &given, &variables, numbers, Int32(numbers.count), keepsOutput ? 1 : 0, &id, &handle)
     withExtendedLifetime(descriptors) {}
     if failure != 0 { throw .system(call: path, errno: -failure) }
     return ChildProcess(id: id, handle: Descriptor(owning: handle))
   }
+
+  /// Lets the child outlive this process.
+  public func disown() { isDisowned.store(true, ordering: .relaxed) }
 
   /// Ends the process at once (SIGKILL); nothing when it has ended.
   public func kill() { _ = ceralacca_signal_child(handle.number, SIGKILL) }

@@ -53,6 +53,17 @@ public final class Listener: HandleOwner {
     return listener
   }
 
+  fileprivate static func tcp(
+    loop: Loop, socket: ListeningSocket, backlog: Int, onConnection: @escaping (Stream) -> Void
+  ) throws(LoopError) -> Listener {
+    let listener = Listener(loop: loop, kind: .tcp, backlog: backlog, onConnection: onConnection)
+    let copy = ceralacca_uv_duplicate(socket.descriptor)
+    try listener.listen(copy < 0 ? copy : listener.adopt(copy), "listen on \(socket.address):\(socket.port)")
+    listener.boundAddress = socket.address
+    listener.boundPort = socket.port
+    return listener
+  }
+
   fileprivate static func local(
     loop: Loop, path: String, mode: UInt32, backlog: Int, onConnection: @escaping (Stream) -> Void
   ) throws(LoopError) -> Listener {
@@ -69,7 +80,7 @@ public final class Listener: HandleOwner {
   /// True until `close`.
   public var isOpen: Bool { !isClosed }
 
-  /// Takes no more connections. Those that wait in the kernel's queue are reset.
+  /// Takes no more connections. Those that wait in the kernel's queue are reset, unless somebody else has the socket too.
   public func close() {
     loop.assertOnThread()
     guard !isClosed else { return }
@@ -229,6 +240,15 @@ extension Loop {
       }
     }
     throw LoopError(kind: .nameNotResolved, text)
+  }
+
+  /// Takes the connections of a socket that listens already. Others may take of them too, and the socket outlives the listener.
+  public func listen(
+    on socket: ListeningSocket, backlog: Int = 1024, onConnection: @escaping (Stream) -> Void
+  ) throws(LoopError) -> Listener {
+    assertOnThread()
+    guard isOpen else { throw LoopError(kind: .closed, "listen on \(socket.address):\(socket.port)") }
+    return try Listener.tcp(loop: self, socket: socket, backlog: backlog, onConnection: onConnection)
   }
 
   /// Listens on a Unix domain socket. A leftover socket file that nobody answers on is replaced; the file goes with the listener.

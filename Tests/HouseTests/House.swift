@@ -50,6 +50,7 @@ enum HouseRules {
     "Configuration", "Confinement", "ScanEngine", "Scanning", "Quarantine", "SealedArchive", "ClockWatch", "TimeStamping", "PagePrinting",
     "NameResolution",
     "HTTPService",
+    "Supervision",
   ]
   static let top: Set<String> = ["Sealing", "Gateway", "Laboratory", "Operations", "ceralacca", "ScannerWork", "ceralacca-scanner"]
 
@@ -65,6 +66,7 @@ enum HouseRules {
     "Confinement", "ScanEngine", "Scanning", "Quarantine", "SealedArchive", "Digests", "ClockWatch", "TimeStamping", "PagePrinting",
     "NameResolution",
     "HTTPService",
+    "Supervision",
   ]
   /// Files elsewhere that do, with what for.
   static func isFence(_ room: String, _ path: String) -> Bool { fences.contains(room) || (room == "Laboratory" && path.contains("PKI")) }

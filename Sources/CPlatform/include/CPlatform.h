@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "processes.h"
+#include "service.h"
 
 /// First index of `byte` in `bytes[0..<count]`, or -1. memchr, vectorised by the C library.
 ptrdiff_t ceralacca_find_byte(const uint8_t *bytes, size_t count, uint8_t byte);

@@ -23,10 +23,11 @@ int ceralacca_sealed_memory(const char *name, const struct iovec *pieces, int co
 /// EPERM when it is not sealed against writing and shrinking.
 int ceralacca_map_sealed(int descriptor, size_t bytes, const void **base);
 /// Starts the program at `path` in a process group of its own: `descriptors` become 3, 4, …, standard input is empty, standard output
-/// goes where standard error goes, all else is closed; signals are as a new process has them. 0, or the negative errno; `pid` and
-/// `handle` (a pidfd, the caller's) are of the child then.
+/// goes where standard error goes (unless `keeps_output`), all else is closed; signals are as a new process has them. 0, or the negative
+/// errno; `pid` and `handle` (a pidfd, the caller's) are of the child then.
 int ceralacca_spawn(
-    const char *path, char *const arguments[], char *const environment[], const int *descriptors, int count, pid_t *pid, int *handle);
+    const char *path, char *const arguments[], char *const environment[], const int *descriptors, int count, int keeps_output,
+    pid_t *pid, int *handle);
 /// Waits at the most `timeout` milliseconds (-1: for ever) for the child of `handle` to end. 1, 0 while it runs, or the negative errno.
 int ceralacca_await_child(int handle, int timeout);
 /// Takes the status of the child of `handle` if it has ended, in the form of waitpid(2). 1, 0 while it runs, or the negative errno
