@@ -17,6 +17,8 @@ enum CommitterWork: Sendable {
   case release([StoredRange])
   /// Make rows durable that come from no message; told is why not, nil when they are.
   case record([LedgerChange], @Sendable (String?) -> Void)
+  /// Both threads are to give a sign of life.
+  case pulse(@Sendable () -> Void)
 }
 
 /// The two threads that write, one behind the other. The first appends what the lanes handed over since last time to the spool and
@@ -68,6 +70,7 @@ final class Committer: Sendable {
       if !written.send([PreparedPlan(changes: changes, then: then)]) { then(Committer.stopping) }
     case .store(_, let address), .commit(_, _, let address):
       if !arriving.send(work) { address.send(.failed(Committer.stopping)) }
+    case .pulse: arriving.send(work)
     case .release:
       // Nobody waits for room: it is made when the first thread has something to write anyway, or by the next `tick`.
       arriving.leave(work)
@@ -212,6 +215,7 @@ private struct SpoolDesk: Sendable {
         }
       case .release(let ranges): spool.release(ranges)
       case .record(let changes, let then): prepared.append(PreparedPlan(changes: changes, then: then))
+      case .pulse(let then): prepared.append(PreparedPlan(changes: []) { _ in then() })
       }
     }
     if !prepared.isEmpty {

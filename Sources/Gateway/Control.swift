@@ -6,7 +6,7 @@ import Synchronization
 
 /// A request on the control socket: one JSON object on a line.
 public struct ControlRequest: Codable, Sendable {
-  /// `queue`, `reload`, `index-fetch`, `status`, `seal`, `request-answer`, `request-refuse`, `hold`,
+  /// `queue`, `reload`, `drain`, `restart`, `index-fetch`, `status`, `seal`, `request-answer`, `request-refuse`, `hold`,
   /// `hold-lift`, `choose` or `extract-made`.
   public var verb: String
   /// Id of a queue entry, request or hold, where the verb wants one; `allow-losses` for `index-fetch`.

@@ -1,3 +1,4 @@
+import Limits
 import Synchronization
 
 /// Running numbers of the gateway, read by `status` and by benchmarks.
@@ -20,16 +21,18 @@ final class Counters: Sendable {
 /// Who may connect: bounds on all connections and on those of one peer (house rule 4).
 final class Admission: Sendable {
   private let peers = Mutex<[String: Int]>([:])
-  private let maximum: Int
-  private let maximumPerPeer: Int
+  private let bounds: Mutex<(maximum: Int, perPeer: Int)>
 
-  init(maximum: Int, maximumPerPeer: Int) {
-    self.maximum = maximum
-    self.maximumPerPeer = maximumPerPeer
+  init(maximum: Int, maximumPerPeer: Int) { bounds = Mutex((maximum, maximumPerPeer)) }
+
+  /// Takes other bounds; who is there already stays.
+  func adopt(_ limits: ConnectionLimits) {
+    bounds.withLock { $0 = (limits.maximumConnections, limits.maximumConnectionsPerPeer) }
   }
 
   /// Counts a connection in, or says why it must wait. Of no peer it counts only among all.
   func enter(_ peer: String?, open: Int) -> String? {
+    let (maximum, maximumPerPeer) = bounds.withLock { $0 }
     if open >= maximum { return "too many connections" }
     guard let peer else { return nil }
     return peers.withLock { counts in

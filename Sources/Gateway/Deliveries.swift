@@ -21,6 +21,8 @@ final class Deliveries {
   private var early: [String: [Report]] = [:]
   var relays: [String: RelayPool] = [:]
   private let exchange: ExchangeRelays?
+  /// Those of earlier settings, until their last message is out.
+  private var retired: [RelayPool] = []
   /// Entries of up to this time (Unix seconds) are kept: the pager has been there.
   private var bound = Int64.min
   /// Entries that left while a page is being read; nil when none is.
@@ -58,6 +60,23 @@ final class Deliveries {
 
   /// Begins no more attempts; those under way may finish. What waits is in the ledger, for the next start.
   func drain() { draining = true }
+
+  /// The settings have changed: the next attempts take the ways that hold now. What is on its way goes on as it began.
+  func settle() {
+    let old = relays
+    relays = [:]
+    retired.removeAll { $0.isResting }
+    for (name, pool) in old {
+      retired.append(pool)
+      for job in pool.giveAway() {
+        if let next = self.pool(named: name) {
+          next.enqueue(job)
+        } else {
+          job.postpone("the configuration has no route '\(name)' any more")
+        }
+      }
+    }
+  }
 
   /// Takes entries that are durable.
   func dispatch(_ pending: [PendingDelivery]) {
@@ -117,7 +136,8 @@ final class Deliveries {
 
   func stop() {
     stopped = true
-    for pool in relays.values { pool.close() }
+    for pool in retired + relays.values { pool.close() }
+    retired = []
     relays = [:]
     exchange?.close()
   }
@@ -128,7 +148,7 @@ final class Deliveries {
     guard entry.dueAt == delivery.storedDueAt, unrecorded[entry.id] == nil else { return keep(delivery) }
     if entry.dueAt <= bound {
       // While others wait for room, who was tried stands in line again.
-      if count < capacity, !lane.shared.queueHasMore.load(ordering: .relaxed) { return keep(delivery) }
+      if count < capacity, !lane.shared.queueHasMore { return keep(delivery) }
       lane.shared.missed(dueAt: entry.dueAt)
     }
     forget(entry)

@@ -51,7 +51,7 @@ final class Examiner: Sendable {
   init(spool: Spool, ledger: Ledger, trust: TrustStore, limits: MessageLimits, threads count: Int) {
     let queue = Handoff<Work>()
     let claims = Claims()
-    let desk = ExaminerDesk(spool: spool, ledger: ledger, judge: trust.judge, limits: limits, claims: claims)
+    let desk = ExaminerDesk(spool: spool, ledger: ledger, judge: { trust.judge }, limits: limits, claims: claims)
     self.queue = queue
     self.claims = claims
     threads = (0..<max(1, count)).map { number in
@@ -101,11 +101,12 @@ final class Claims: Sendable {
 final class ExaminerDesk: Sendable {
   private let spool: Spool
   private let ledger: Ledger
-  private let judge: SignatureJudge
+  private let judge: @Sendable () -> SignatureJudge
   private let limits: MessageLimits
   private let claims: Claims
 
-  init(spool: Spool, ledger: Ledger, judge: SignatureJudge, limits: MessageLimits, claims: Claims) {
+  /// - Parameter judge: who judges now: trust may change from one message to the next.
+  init(spool: Spool, ledger: Ledger, judge: @escaping @Sendable () -> SignatureJudge, limits: MessageLimits, claims: Claims) {
     self.spool = spool
     self.ledger = ledger
     self.judge = judge
@@ -158,7 +159,7 @@ final class ExaminerDesk: Sendable {
     }
     let cms = TransferDecoder.decode(try job.content.octets(in: part.bodyRange, spool: spool), encoding: part.transferEncoding)
     let content = try job.content.chunks(in: range, spool: spool)
-    return SignatureFindings(judge.judge(cms: cms, content: content, at: job.arrivedAt, now: job.arrivedAt, certified: certified))
+    return SignatureFindings(judge().judge(cms: cms, content: content, at: job.arrivedAt, now: job.arrivedAt, certified: certified))
   }
 
   private func certification(_ claim: PECMessage, _ job: ExaminerJob) throws -> Result<CertificationData, CertificationFault>? {

@@ -1,6 +1,7 @@
 import Accounts
 import Configuration
 import EventLoop
+import Foundation
 import HTTPService
 import Journey
 import Ledger
@@ -28,12 +29,21 @@ public struct StartError: Error, CustomStringConvertible {
 /// Made whole by `start`, which returns when every port listens; the messages that an earlier run left are brought to the lanes from then
 /// on, in the order in which they are due.
 public final class Gateway: Sendable {
-  private let shared: SharedState
-  private let configuration: GatewayConfiguration
-  private let inboxes: [Mailbox<LaneMessage>]
+  let shared: SharedState
+  /// What holds now.
+  let configuration: Mutex<GatewayConfiguration>
+  /// Where it came from, and is read again from; nil where it was put together.
+  let configurationFile: String?
+  let doors: Mutex<Doors>
+  let drainState = DrainState()
+  let levels: LogLevelSwitch?
+  /// One at a time.
+  let reloading = Mutex<Void>(())
+  private let restarting = Mutex<(@Sendable (@escaping @Sendable (String, Bool) -> Void) -> Void)?>(nil)
+  let inboxes: [Mailbox<LaneMessage>]
   private let threads: Mutex<[WorkerThread]>
   private let drained: Handoff<Void>
-  private let upkeep: Upkeep
+  let upkeep: Upkeep
   private let timekeeper: Timekeeper
   private let logKeeper: LogKeeper
   private let pager: QueuePager
@@ -42,14 +52,17 @@ public final class Gateway: Sendable {
   /// Metrics and health over HTTP, where they are told.
   private let watchService = Mutex<HTTPService?>(nil)
   /// Listening addresses, in the order of the configuration, with the ports the system gave.
-  public let addresses: [String]
+  public var addresses: [String] { doors.withLock { $0.addresses } }
 
   private init(
     shared: SharedState, parts: GatewayParts, inboxes: [Mailbox<LaneMessage>], threads: [WorkerThread], drained: Handoff<Void>,
-    addresses: [String]
+    doors: Doors, file: String?, levels: LogLevelSwitch?
   ) {
-    configuration = parts.configuration
-    upkeep = Upkeep(configuration, shared.index, shared.trust, logger: shared.logger) { shared.note(.indexUpdated, $0) }
+    configuration = Mutex(parts.configuration)
+    configurationFile = file
+    self.levels = levels
+    self.doors = Mutex(doors)
+    upkeep = Upkeep(parts.configuration, shared.index, shared.trust, logger: shared.logger) { shared.note(.indexUpdated, $0) }
     timekeeper = Timekeeper(shared, parts.ledger, inboxes: inboxes)
     logKeeper = LogKeeper(shared, parts, inboxes: inboxes)
     pager = QueuePager(shared, parts.ledger, inboxes: inboxes)
@@ -59,7 +72,6 @@ public final class Gateway: Sendable {
     self.inboxes = inboxes
     self.threads = Mutex(threads)
     self.drained = drained
-    self.addresses = addresses
   }
 
   /// Path of the control socket of a data directory.
@@ -76,49 +88,31 @@ public final class Gateway: Sendable {
   public static func quarantinePath(_ dataDirectory: String) -> String { "\(dataDirectory)/quarantine" }
 
   /// Starts a gateway. Throws a `StartError`, or the error of the part that could not start.
-  /// - Parameter writesLog: false leaves the rows of the certified log out, to measure what they cost; on loopback only.
-  public static func start(_ configuration: GatewayConfiguration, writesLog: Bool = true, logger: Logger) throws -> Gateway {
+  /// - Parameters:
+  ///   - file: where the configuration was read from, to be read again by `reload`; nil: what it names is read again, it itself is not.
+  ///   - doors: its listening sockets; nil: they are opened here.
+  ///   - levels: switch of the logger's level, for `reload`.
+  ///   - writesLog: false leaves the rows of the certified log out, to measure what they cost; on loopback only.
+  ///   - beforeStorage: called once everything is ready but ledger and spool.
+  public static func start(
+    _ configuration: GatewayConfiguration, file: String? = nil, doors: Doors? = nil, levels: LogLevelSwitch? = nil, writesLog: Bool = true,
+    beforeStorage: (() throws -> Void)? = nil, logger: Logger
+  ) throws -> Gateway {
     let descriptors = ProcessLimits.raiseOpenDescriptors()
     if descriptors < configuration.limits.connection.maximumConnections + 200 {
       logger.warning("only \(descriptors) descriptors may be open: fewer connections than limits.connections fit (raise LimitNOFILE)")
     }
-    let parts = try GatewayParts(configuration, writesLog: writesLog, logger: logger)
+    let doors = try doors ?? Doors(configuration)
+    for stranger in doors.strangers { logger.warning("a socket that was handed in fits no listener, and is not used: \(stranger)") }
+    let parts = try GatewayParts(configuration, writesLog: writesLog, beforeStorage: beforeStorage, logger: logger)
     // Who connects before the signatures are loaded would only hear 451. When they cannot be loaded deliveries begin all the same.
     if let reason = parts.scanner?.waitUntilReady(seconds: 120) {
       logger.critical("nothing is taken until the virus scanner works: \(reason)")
     }
     let drained = Handoff<Void>()
     let shared = try SharedState(parts) { drained.send(()) }
-    let plans = try parts.listenerPlans()
-    let started = Handoff<LaneStart>()
-    var inboxes: [Mailbox<LaneMessage>] = []
-    var threads: [WorkerThread] = []
-    var ports: [Int] = plans.map(\.port)
     let box = GatewayBox()
-    for number in 0..<configuration.lanes {
-      // The first lane learns the ports of listeners that take any free one; the others share them.
-      let mine = zip(plans, ports).map { plan, port in
-        var plan = plan
-        plan.port = port
-        return plan
-      }
-      let thread = WorkerThread(name: "lane-\(number)") {
-        runLane(number, shared, mine, controlAt: number == 0 ? controlPath(configuration.dataDirectory) : nil, box, started)
-      }
-      switch started.take(atMost: 1)?.first {
-      case .running(let inbox, let bound):
-        inboxes.append(inbox)
-        threads.append(thread)
-        ports = bound
-      case .failed(let reason):
-        thread.join()
-        for inbox in inboxes { inbox.send(.stop) }
-        for thread in threads { thread.join() }
-        shared.finish()
-        throw StartError(reason)
-      case nil: throw StartError("a lane ended before it began")
-      }
-    }
+    let (inboxes, threads) = try startLanes(shared, doors, parts, box)
     shared.note(.logOpened, "on \(configuration.hostname); clock: \(shared.clock.words)")
     if let reason = shared.clock.distrust {
       logger.critical("the clock cannot be trusted, nothing is certified: \(reason)")
@@ -128,8 +122,7 @@ public final class Gateway: Sendable {
     }
     shared.setLanes(inboxes)
     let running = Gateway(
-      shared: shared, parts: parts, inboxes: inboxes, threads: threads, drained: drained,
-      addresses: zip(plans, ports).map { "\($0.address):\($1)" })
+      shared: shared, parts: parts, inboxes: inboxes, threads: threads, drained: drained, doors: doors, file: file, levels: levels)
     shared.setPager(running.pager)
     try running.tellMetrics()
     box.set(running)
@@ -141,7 +134,7 @@ public final class Gateway: Sendable {
 
   /// Starts the HTTP service, if there is to be one; without it the gateway does not run.
   private func tellMetrics() throws {
-    guard let settings = configuration.metrics else { return }
+    guard let settings = configuration.withLock({ $0.metrics }) else { return }
     do {
       let service = try WatchService.start(settings, watch)
       watchService.withLock { $0 = service }
@@ -149,6 +142,35 @@ public final class Gateway: Sendable {
       stop(drainingForSeconds: 0)
       throw error
     }
+  }
+
+  private static func startLanes(
+    _ shared: SharedState, _ doors: Doors, _ parts: GatewayParts, _ box: GatewayBox
+  ) throws -> ([Mailbox<LaneMessage>], [WorkerThread]) {
+    let configuration = parts.configuration
+    let plans = GatewayParts.listenerPlans(configuration, hasTLS: parts.serverTLS != nil)
+    let started = Handoff<LaneStart>()
+    var inboxes: [Mailbox<LaneMessage>] = []
+    var threads: [WorkerThread] = []
+    for number in 0..<configuration.lanes {
+      let mine = doors.lane(number, of: configuration.lanes, plans)
+      let thread = WorkerThread(name: "lane-\(number)") {
+        runLane(number, shared, mine, controlAt: number == 0 ? controlPath(configuration.dataDirectory) : nil, box, started)
+      }
+      switch started.take(atMost: 1)?.first {
+      case .running(let inbox):
+        inboxes.append(inbox)
+        threads.append(thread)
+      case .failed(let reason):
+        thread.join()
+        for inbox in inboxes { inbox.send(.stop) }
+        for thread in threads { thread.join() }
+        shared.finish()
+        throw StartError(reason)
+      case nil: throw StartError("a lane ended before it began")
+      }
+    }
+    return (inboxes, threads)
   }
 
   /// Waits until the virus scanner has loaded its signatures or could not; nil when messages are scanned, or not to be, else why not.
@@ -172,28 +194,9 @@ public final class Gateway: Sendable {
     shared.finish()
   }
 
-  /// Reads the provider index, the users, and the signer's key and certificate again; what cannot be read, or does not work, leaves the
-  /// old in place. Returns a line for people.
-  public func reload() -> String {
-    let index = shared.index.reload()
-    shared.note(.indexUpdated, "\(index.isLoaded ? "loaded" : "not loaded"): \(index.lines.joined(separator: "; "))")
-    upkeep.refresh()
-    var line = "index: " + index.lines.joined(separator: "; ")
-    do {
-      let problems = try shared.accounts.reload()
-      line += "; users: loaded" + problems.map { ", \($0)" }.joined()
-    } catch {
-      line += "; users: the old ones stay, \(error)"
-    }
-    let signer = shared.rollSigner(configuration)
-    line += "; signer: \(signer.words)"
-    if !signer.isDone { shared.logger.error("signer: \(signer.words)") }
-    if let scanner = shared.scanner {
-      scanner.reload { [logger = shared.logger] words, isTaken in logger.log(level: isTaken ? .notice : .error, "scanner: \(words)") }
-      line += "; scanner: loading signatures beside the old ones"
-    }
-    shared.logger.notice("reloaded: \(line)")
-    return line
+  /// Who restarts this process when an operator asks for it: `begin` is given whom to tell what came of it.
+  public func onRestart(_ begin: @escaping @Sendable (@escaping @Sendable (String, Bool) -> Void) -> Void) {
+    restarting.withLock { $0 = begin }
   }
 
   /// Does what the control socket was asked.
@@ -201,7 +204,17 @@ public final class Gateway: Sendable {
     switch request.verb {
     case "queue": pager.perform(request.queue, answer)
     // Not on the lane that asked: a large index takes seconds to read.
-    case "reload": WorkerThread(name: "reload") { answer(ControlAnswer(ok: true, message: self.reload())) }.detach()
+    case "reload":
+      WorkerThread(name: "reload") {
+        let (words, isDone) = self.reload()
+        answer(ControlAnswer(ok: isDone, message: words))
+      }.detach()
+    case "drain": answer(ControlAnswer(ok: true, message: drain(seconds: request.entry.flatMap { Int($0) } ?? 30)))
+    case "restart":
+      guard let begin = restarting.withLock({ $0 }) else {
+        return answer(ControlAnswer(ok: false, message: "this process cannot restart itself: it was not started by `ceralacca serve`"))
+      }
+      begin { words, isDone in answer(ControlAnswer(ok: isDone, message: words)) }
     case "index-fetch":
       upkeep.fetchIndex(allowsLosses: request.entry == "allow-losses") { lines, isLoaded in
         answer(ControlAnswer(ok: isLoaded, message: lines))
@@ -225,8 +238,10 @@ public final class Gateway: Sendable {
       answer(
         ControlAnswer(
           ok: shared.committer.brokenBecause == nil && shared.clock.distrust == nil,
-          message: shared.committer.brokenBecause ?? shared.clock.distrust.map { "the clock cannot be trusted: \($0)" } ?? "running",
+          message: shared.committer.brokenBecause ?? shared.clock.distrust.map { "the clock cannot be trusted: \($0)" }
+            ?? (drainState.isDraining ? "draining" : "running"),
           numbers: [
+            "pid": Int(ProcessInfo.processInfo.processIdentifier),
             "connections": counters.connections.load(ordering: .relaxed),
             "openConnections": counters.openConnections.load(ordering: .relaxed),
             "accepted": counters.accepted.load(ordering: .relaxed), "failed": counters.failed.load(ordering: .relaxed),
@@ -264,7 +279,7 @@ public final class Gateway: Sendable {
 
 /// What a lane's thread says once it is up.
 private enum LaneStart: Sendable {
-  case running(Mailbox<LaneMessage>, ports: [Int])
+  case running(Mailbox<LaneMessage>)
   case failed(String)
 }
 
@@ -277,26 +292,21 @@ private final class GatewayBox: Sendable {
 
 /// A lane's thread, from its making to its end.
 private func runLane(
-  _ number: Int, _ shared: SharedState, _ plans: [ListenerPlan], controlAt controlPath: String?, _ box: GatewayBox,
+  _ number: Int, _ shared: SharedState, _ doors: [LaneDoor], controlAt controlPath: String?, _ box: GatewayBox,
   _ started: Handoff<LaneStart>
 ) {
   let lane: Lane
   var control: ControlSocket?
   do {
     lane = try Lane(number: number, shared: shared)
-    var ports: [Int] = []
-    for plan in plans {
-      do { ports.append(try lane.listen(plan)) } catch {
-        throw StartError("cannot listen on \(plan.address):\(plan.port): \(error)")
-      }
-    }
+    do { try lane.open(doors) } catch { throw StartError("cannot listen: \(error)") }
     if let controlPath {
       control = try ControlSocket(loop: lane.loop, path: controlPath) { request, answer in
         guard let gateway = box.running else { return answer(ControlAnswer(ok: false, message: "still starting")) }
         gateway.perform(request, answer)
       }
     }
-    started.send(.running(lane.inbox, ports: ports))
+    started.send(.running(lane.inbox))
   } catch {
     started.send(.failed("\(error)"))
     return

@@ -33,8 +33,10 @@ final class GatewayParts {
   let exchangeRoutes: [String: ExchangeRoute]
   let planner: MailPlanner?
 
-  /// - Parameter writesLog: false leaves the rows of the certified log out, to measure what they cost; on loopback only.
-  init(_ configuration: GatewayConfiguration, writesLog: Bool, logger: Logger) throws {
+  /// - Parameters:
+  ///   - writesLog: false leaves the rows of the certified log out, to measure what they cost; on loopback only.
+  ///   - beforeStorage: called once everything is ready but ledger and spool, which one process alone may have.
+  init(_ configuration: GatewayConfiguration, writesLog: Bool, beforeStorage: (() throws -> Void)?, logger: Logger) throws {
     self.configuration = configuration
     self.logger = logger
     if !writesLog { try GatewayParts.checkMeasuring(configuration, logger) }
@@ -52,20 +54,39 @@ final class GatewayParts {
     try GatewayParts.load(index, configuration, logger)
     trust = try TrustStore(
       configuration.trust, configuration.limits.fetch, cache: "\(configuration.dataDirectory)/revocation", logger: logger)
-    serverTLS = try configuration.tls.map { try TLSContext.server(certificatePEM: $0.certificate, keyPEM: $0.key) }
-    nextHops = try GatewayParts.nextHops(configuration)
-    exchangeRoutes = try GatewayParts.exchangeRoutes(configuration)
-    points = GatewayParts.points(configuration)
-    ledger = try Ledger(path: Gateway.ledgerPath(configuration.dataDirectory), checkpointsAside: true, writesLog: writesLog)
-    spool = try Spool(
+    let settings = try ChangeableSettings(configuration)
+    (serverTLS, nextHops, points) = (settings.serverTLS, settings.nextHops, settings.points)
+    exchangeRoutes = settings.exchangeRoutes
+    planner = exchangeRoutes.isEmpty ? nil : try MailPlanner(configuration, logger: logger)
+    for fault in serverTLS?.certificates.compactMap({ $0.fault(at: Clock.now().unixSeconds) }) ?? [] {
+      logger.critical("TLS: \(fault): clients will refuse to connect")
+    }
+    scanner = GatewayParts.scanner(configuration, logger)
+    do {
+      if let beforeStorage {
+        // Who has storage now goes on until this process could take it: signatures take the longest to load.
+        if let reason = scanner?.waitUntilReady(seconds: 120) { logger.critical("the virus scanner: \(reason)") }
+        try beforeStorage()
+      }
+      (ledger, spool, stocktaking) = try GatewayParts.storage(configuration, writesLog: writesLog, logger)
+    } catch {
+      scanner?.stop()
+      throw error
+    }
+  }
+
+  private static func storage(
+    _ configuration: GatewayConfiguration, writesLog: Bool, _ logger: Logger
+  ) throws -> (Ledger, Spool, Stocktaking) {
+    let ledger = try Ledger(path: Gateway.ledgerPath(configuration.dataDirectory), checkpointsAside: true, writesLog: writesLog)
+    let spool = try Spool(
       directory: Gateway.spoolPath(configuration.dataDirectory), segmentBytes: configuration.limits.storage.segmentBytes,
       afterSegment: try ledger.highestSegment())
     // Before anything is committed: what is counted must be what the spool was opened with.
-    stocktaking = Stocktaking(spool: spool, ledger: ledger, snapshot: try ledger.queueSnapshot(), logger: logger)
+    let stocktaking = Stocktaking(spool: spool, ledger: ledger, snapshot: try ledger.queueSnapshot(), logger: logger)
     let waiting = try ledger.queueLength()
     if waiting > 0 { logger.notice("\(waiting) messages of an earlier run are in the queue") }
-    scanner = GatewayParts.scanner(configuration, logger)
-    planner = exchangeRoutes.isEmpty ? nil : try MailPlanner(configuration, logger: logger)
+    return (ledger, spool, stocktaking)
   }
 
   /// Without its log a gateway must not be reached by anybody: what it then says has no proof.
@@ -129,7 +150,7 @@ final class GatewayParts {
     route.domains.contains("*") ? "default" : route.domains.first ?? "default"
   }
 
-  private static func nextHops(_ configuration: GatewayConfiguration) throws -> [String: NextHop] {
+  static func nextHops(_ configuration: GatewayConfiguration) throws -> [String: NextHop] {
     var hops: [String: NextHop] = [:]
     for route in configuration.routes {
       guard let place = route.nextHop else { continue }
@@ -147,7 +168,7 @@ final class GatewayParts {
     return hops
   }
 
-  private static func exchangeRoutes(_ configuration: GatewayConfiguration) throws -> [String: ExchangeRoute] {
+  static func exchangeRoutes(_ configuration: GatewayConfiguration) throws -> [String: ExchangeRoute] {
     var routes: [String: ExchangeRoute] = [:]
     for route in configuration.routes where route.nextHop == nil {
       routes[name(of: route)] = try ExchangeRoute(route, name: name(of: route), heloName: configuration.hostname)
@@ -182,7 +203,7 @@ final class GatewayParts {
   static let envelopeRoomBytes = 1 << 20
 
   /// Listeners as the lanes want them.
-  func listenerPlans() throws -> [ListenerPlan] {
+  static func listenerPlans(_ configuration: GatewayConfiguration, hasTLS: Bool) -> [ListenerPlan] {
     configuration.listeners.map { settings in
       let trust: ServerProfile.Trust
       var mayConnect: (@Sendable (String) -> Bool)?
@@ -202,7 +223,7 @@ final class GatewayParts {
       let profile = ServerProfile(
         hostname: configuration.hostname, trust: trust, sizeLimitBytes: configuration.limits.message.maximumBytes + room,
         limits: configuration.limits.command,
-        startTLSAvailable: (settings.kind == .submission || isIncoming) && serverTLS != nil)
+        startTLSAvailable: (settings.kind == .submission || isIncoming) && hasTLS)
       let whenDown = configuration.scanner.map { isIncoming ? $0.whenDown.incoming : $0.whenDown.submission } ?? .message
       var isProxy: (@Sendable (String) -> Bool)?
       if let proxies = settings.proxies { isProxy = { proxies.contains(address: $0) } }

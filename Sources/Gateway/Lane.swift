@@ -25,7 +25,8 @@ struct ListenerPlan: Sendable {
 /// path but the handles of the threads that write and sign.
 final class Lane {
   let loop: Loop
-  let shared: SharedState
+  /// What holds now; whoever began earlier has kept what held then.
+  private(set) var shared: SharedState
   let number: Int
   private(set) var deliveries: Deliveries!
   /// Asks Dovecot who may log in; nil where the passwd-file knows everybody.
@@ -38,10 +39,20 @@ final class Lane {
   var sessions: [UInt64: SMTPSession] = [:]
   /// Connections of listed proxies that have not said yet whom they speak for.
   var greetings: [UInt64: ProxyGreeting] = [:]
-  private var listeners: [Listener] = []
+  private var listeners: [ObjectIdentifier: OpenDoor] = [:]
   private var ticker: LoopTimer?
   private var settling: LoopTimer?
   private var draining = false
+  /// True once no new connections are taken, and sessions may end by themselves.
+  private(set) var resting = false
+
+  /// A listener with the plan that holds for it at the time.
+  private final class OpenDoor {
+    var plan: ListenerPlan
+    let isHandedIn: Bool
+    var listener: Listener?
+    init(_ plan: ListenerPlan, isHandedIn: Bool) { (self.plan, self.isHandedIn) = (plan, isHandedIn) }
+  }
 
   /// Makes the loop; call on the lane's own thread.
   init(number: Int, shared: SharedState) throws {
@@ -58,6 +69,7 @@ final class Lane {
       self.deliveries.tick()
       if self.number == 0 { self.shared.lookAtQueue() }
       self.shared.committer.tick()
+      if self.resting { self.sendQuietHome() }
     }
   }
 
@@ -84,13 +96,24 @@ final class Lane {
 
   // MARK: Listening
 
-  /// Listens and takes sessions. Returns the port, which differs from the asked one when that was 0.
-  func listen(_ settings: ListenerPlan) throws -> Int {
-    let listener = try loop.listen(
-      host: settings.address, port: settings.port, reusePort: true, backlog: 1024,
-      onConnection: { [unowned self] stream in self.accept(stream, settings) })
-    listeners.append(listener)
-    return listener.boundPort
+  /// Listens at these doors and at no others; what is open already stays open, and takes sessions by the new plan.
+  func open(_ doors: [LaneDoor]) throws(LoopError) {
+    let wanted = Set(doors.flatMap { $0.sockets.map { ObjectIdentifier($0) } })
+    for (key, door) in listeners where !wanted.contains(key) {
+      door.listener?.close()
+      listeners[key] = nil
+    }
+    for door in doors {
+      for socket in door.sockets {
+        if let known = listeners[ObjectIdentifier(socket)] {
+          known.plan = door.plan
+          continue
+        }
+        let made = OpenDoor(door.plan, isHandedIn: door.isHandedIn)
+        made.listener = try loop.listen(on: socket) { [unowned self, unowned made] stream in self.accept(stream, made.plan) }
+        listeners[ObjectIdentifier(socket)] = made
+      }
+    }
   }
 
   /// Says so when this lane drains and has nothing under way any more.
@@ -138,6 +161,12 @@ final class Lane {
     case .report(let report, let reply): deliveries.note(report, reply)
     case .deadline(let due, let then): DeadlineRun(lane: self, due: due, then: then).start()
     case .submit(let message, let then): submit(message, then)
+    case .settle(let next, let doors, let then): settle(next, doors, then)
+    case .rest(let refusing, let then):
+      rest(refusing: refusing)
+      then()
+    case .expel: for session in Array(sessions.values) { session.drain() }
+    case .pulse(let then): then()
     case .drain: drain()
     case .stop:
       deliveries.stop()
@@ -158,11 +187,33 @@ final class Lane {
     return shares
   }
 
+  private func settle(_ next: SharedState, _ doors: [LaneDoor]?, _ then: () -> Void) {
+    shared = next
+    deliveries.settle()
+    if let doors, !draining, !resting {
+      do { try open(doors) } catch { shared.logger.error("a listener does not work: \(error)") }
+    }
+    then()
+  }
+
+  private func rest(refusing: Bool) {
+    resting = true
+    for (key, door) in listeners where !(refusing && door.isHandedIn) {
+      door.listener?.close()
+      listeners[key] = nil
+    }
+  }
+
+  /// Sessions that wait for nothing, and that we could wait for until their timeout.
+  private func sendQuietHome() {
+    for session in Array(sessions.values) where session.isQuiet(forMilliseconds: 3000) { session.drain() }
+  }
+
   private func drain() {
     draining = true
     shared.measures.isDraining.set(1)
-    for listener in listeners { listener.close() }
-    listeners = []
+    for door in listeners.values { door.listener?.close() }
+    listeners = [:]
     deliveries.drain()
     for greeting in Array(greetings.values) { greeting.close() }
     for session in Array(sessions.values) { session.drain() }

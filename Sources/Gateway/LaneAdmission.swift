@@ -7,6 +7,7 @@ import SMTPWire
 extension Lane {
   func accept(_ stream: EventLoop.Stream, _ plan: ListenerPlan) {
     let address = stream.peerAddress
+    if resting { return refuse(stream, plan, "421 4.3.2", "is going down, try again later", MailClient(address: address)) }
     guard let isProxy = plan.isProxy, isProxy(address) else { return admit(stream, plan, SessionPeer(address: address), rest: []) }
     // While a header is awaited only the bound on all connections holds: a proxy speaks for many.
     if shared.counters.openConnections.load(ordering: .relaxed) >= shared.limits.connection.maximumConnections {
@@ -81,6 +82,7 @@ extension Lane {
     sessions[id] = nil
     if !peer.isProxyItself { shared.admission.leave(peer.address) }
     shared.counters.openConnections.subtract(1, ordering: .relaxed)
+    if resting, sessions.isEmpty { shared.laneRested() }
     checkDrained()
   }
 }

@@ -54,6 +54,14 @@ enum LaneMessage: Sendable {
   indirect case deadline(DueDeadline, @Sendable (Bool) -> Void)
   /// A message of our own to a holder, through the access point like anybody's.
   indirect case submit(OwnMessage, @Sendable (Verdict) -> Void)
+  /// Other settings hold for what begins from now on, and other listeners where they are given; told is when.
+  indirect case settle(SharedState, [LaneDoor]?, @Sendable () -> Void)
+  /// Take no new connections, and let sessions end by themselves. `refusing`: sockets that stay open are answered 421. Told is when.
+  case rest(refusing: Bool, @Sendable () -> Void)
+  /// Tell all sessions 421 that have nothing under way.
+  case expel
+  /// Give a sign of life.
+  case pulse(@Sendable () -> Void)
   /// Take no new connections; finish what is here.
   case drain
   /// End now.

@@ -15,17 +15,27 @@ public struct LogOutput: LogHandler {
   }
 
   public var metadata: Logger.Metadata = [:]
-  public var logLevel: Logger.Level
+  /// How much is written; of all copies at once, so that it can be changed while the gateway runs.
+  public var logLevel: Logger.Level {
+    get { switchboard.level }
+    set { switchboard.set(newValue) }
+  }
+  private let switchboard: LogLevelSwitch
   private let label: String
   private let format: Format
   private let target: LogTarget
 
   /// A handler for `label`, writing lines of `format` at `level` and above.
   public init(label: String, format: Format, level: Logger.Level, to target: LogTarget = .stderr) {
+    self.init(label: label, format: format, levels: LogLevelSwitch(level), to: target)
+  }
+
+  /// A handler for `label`, writing lines of `format` at the level that the switch has at the time.
+  public init(label: String, format: Format, levels: LogLevelSwitch, to target: LogTarget = .stderr) {
     self.target = target
     self.label = label
     self.format = format
-    logLevel = level
+    switchboard = levels
   }
 
   public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -51,6 +61,20 @@ public struct LogOutput: LogHandler {
     let file = target == .stdout ? FileHandle.standardOutput : FileHandle.standardError
     try? file.write(contentsOf: Data(line.utf8))
   }
+}
+
+/// How much is logged, for all handlers that have it; any thread may change it.
+public final class LogLevelSwitch: Sendable {
+  private let place: Atomic<Int>
+
+  /// Begins at a level.
+  public init(_ level: Logger.Level) { place = Atomic(Logger.Level.allCases.firstIndex(of: level) ?? 0) }
+
+  /// The level that holds.
+  public var level: Logger.Level { Logger.Level.allCases[place.load(ordering: .relaxed)] }
+
+  /// Takes another level from now on.
+  public func set(_ level: Logger.Level) { place.store(Logger.Level.allCases.firstIndex(of: level) ?? 0, ordering: .relaxed) }
 }
 
 /// The wall clock, with the offset of legal time.

@@ -169,6 +169,15 @@ final class RelayPool {
     for job in postponed { job.postpone("the gateway is stopping") }
   }
 
+  /// True when no connection is open.
+  var isResting: Bool { connections.isEmpty }
+
+  /// Gives out the jobs that no connection has begun; those under way end here. What is idle ends as it would.
+  func giveAway() -> [RelayJob] {
+    defer { (jobs, head) = ([], 0) }
+    return jobs[head...].compactMap { $0 }
+  }
+
   private func open() {
     let connection = RelayConnection(lane: lane, pool: self)
     connections[ObjectIdentifier(connection)] = connection

@@ -31,6 +31,8 @@ final class SMTPSession {
   private var recipients: [String] = []
   private var body: Body?
   private var finished = false
+  /// When something was heard from the peer last, by the loop's clock.
+  private var heardAt: UInt64
 
   private enum Hold { case answer, spool, output, handshake }
 
@@ -58,6 +60,7 @@ final class SMTPSession {
     profile.hearsForwarding = listener.mayForward(peer.address)
     smtp = SMTPServer(profile: profile)
     client = MailClient(peer, smtp)
+    heardAt = lane.loop.now
   }
 
   // MARK: Life
@@ -91,6 +94,11 @@ final class SMTPSession {
     flush()
     connection.closeAfterWrites()
     end("draining")
+  }
+
+  /// True when nothing is under way and nothing was heard for so long.
+  func isQuiet(forMilliseconds milliseconds: UInt64) -> Bool {
+    body == nil && holds.isEmpty && lane.loop.now >= heardAt + milliseconds
   }
 
   private func end(_ reason: String) {
@@ -135,6 +143,7 @@ final class SMTPSession {
 
   private func arrived(_ octets: Span<UInt8>) {
     guard !finished else { return }
+    heardAt = lane.loop.now
     renewDeadline()
     if holds.isEmpty, backlog.isEmpty {
       let used = process(octets, isLent: true)

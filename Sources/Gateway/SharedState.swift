@@ -56,6 +56,9 @@ struct NextHop: Sendable {
 }
 
 /// What all lanes look at: immutable, or made for many threads.
+///
+/// When the configuration is read again there is a new one, with the same parts and other settings. Lanes take it between two events;
+/// whoever began under the old one keeps it to its end.
 final class SharedState: Sendable {
   /// Name of the route that is our own mailboxes' server; no domain can be called that.
   static let mailboxRoute = ":mailboxes"
@@ -95,17 +98,13 @@ final class SharedState: Sendable {
   let logger: Logger
   private let signers: SignerPool
   /// True while the ledger has entries that are due and that no lane has had room for.
-  let queueHasMore = Atomic<Bool>(false)
-  /// True from when a lane has said that it has room again until the pager has looked.
-  private let queueIsAsked = Atomic<Bool>(false)
+  var queueHasMore: Bool { register.queueHasMore.load(ordering: .relaxed) }
   /// Unix seconds.
   let startedAt: Int64
   /// What the operator held when this began; what he says since goes to the lanes.
   let holdsAtStart: QueueHolds
   private let lanes: LaneDirectory
-  private let pager = Mutex<QueuePager?>(nil)
-  private let drainedLanes = Mutex<Set<Int>>([])
-  private let onDrained: @Sendable () -> Void
+  private let register: LaneRegister
 
   init(_ parts: GatewayParts, onDrained: @escaping @Sendable () -> Void) throws {
     let configuration = parts.configuration
@@ -159,11 +158,29 @@ final class SharedState: Sendable {
     var signing = SignerPool.Settings(batch: configuration.limits.storage.signingBatch)
     signing.onBatch = { measures.signed($0) }
     signers = try SignerPool(credentials: parts.credentials, threads: configuration.signer.threads, settings: signing)
-    self.onDrained = onDrained
+    register = LaneRegister(onDrained: onDrained, serverTLS: parts.serverTLS)
     rates = Rates(limits.rates)
     admission = Admission(
       maximum: limits.connection.maximumConnections, maximumPerPeer: limits.connection.maximumConnectionsPerPeer)
   }
+
+  /// The same parts under other settings.
+  init(_ old: SharedState, under settings: ChangeableSettings) {
+    (points, limits, serverTLS, nextHops) = (settings.points, settings.limits, settings.serverTLS, settings.nextHops)
+    (laneCount, startedAt, lanes, register) = (old.laneCount, old.startedAt, old.lanes, old.register)
+    (spool, committer, spareSegments, mailboxes) = (old.spool, old.committer, old.spareSegments, old.mailboxes)
+    (authenticator, accounts, index, trust) = (old.authenticator, old.accounts, old.index, old.trust)
+    (examiner, scanner, quarantine, clock) = (old.examiner, old.scanner, old.quarantine, old.clock)
+    (mayReport, admission, counters, logger, signers) = (old.mayReport, old.admission, old.counters, old.logger, old.signers)
+    (dovecot, choices, measures, holdsAtStart, planner) = (old.dovecot, old.choices, old.measures, old.holdsAtStart, old.planner)
+    exchangeRoutes = settings.exchangeRoutes
+    // Who has come often lately is forgotten only with the bounds that he was counted by.
+    rates = old.limits.rates == limits.rates ? old.rates : Rates(limits.rates)
+    register.serverTLS.withLock { $0 = serverTLS }
+  }
+
+  /// The certificates that are shown at present, after any number of reloads.
+  var presentTLS: TLSContext? { register.serverTLS.withLock { $0 } }
 
   // MARK: Lanes
 
@@ -172,7 +189,7 @@ final class SharedState: Sendable {
 
   /// Who brings the lanes the queue, once they can be told what is committed.
   func setPager(_ pager: QueuePager) {
-    self.pager.withLock { $0 = pager }
+    register.pager.withLock { $0 = pager }
     pager.start()
   }
 
@@ -181,7 +198,7 @@ final class SharedState: Sendable {
   func tell(_ report: ReceivedDeliveryReport, then: @escaping @Sendable ([String]) -> Void) {
     let inboxes = lanes.inboxes
     // Before the lanes run nobody can say that nothing waits: the report comes again.
-    guard !inboxes.isEmpty, let pager = pager.withLock({ $0 }) else { return then([Deliveries.unsettled]) }
+    guard !inboxes.isEmpty, let pager = register.pager.withLock({ $0 }) else { return then([Deliveries.unsettled]) }
     let reply = ControlReply(lanes: inboxes.count) { met in
       if met.isEmpty { pager.report(report, then: then) } else { then(met) }
     }
@@ -189,24 +206,24 @@ final class SharedState: Sendable {
   }
 
   /// Has it looked whether the ledger has entries that are due and that no lane has.
-  func lookAtQueue() { pager.withLock { $0 }?.look() }
+  func lookAtQueue() { register.pager.withLock { $0 }?.look() }
 
   /// A lane has room again.
   func roomInQueue() {
-    guard queueHasMore.load(ordering: .relaxed), !queueIsAsked.exchange(true, ordering: .relaxed) else { return }
+    guard queueHasMore, !register.queueIsAsked.exchange(true, ordering: .relaxed) else { return }
     lookAtQueue()
   }
 
   /// The pager looks at the lanes' room now, or has seen the end of what is due.
   func queueIsLookedAt(hasMore: Bool? = nil) {
-    queueIsAsked.store(false, ordering: .relaxed)
-    if let hasMore { queueHasMore.store(hasMore, ordering: .relaxed) }
+    register.queueIsAsked.store(false, ordering: .relaxed)
+    if let hasMore { register.queueHasMore.store(hasMore, ordering: .relaxed) }
   }
 
   /// A lane had no room for an entry, which is due at this time (Unix seconds).
   func missed(dueAt: Int64) {
-    queueHasMore.store(true, ordering: .relaxed)
-    pager.withLock { $0 }?.missed(dueAt: dueAt)
+    register.queueHasMore.store(true, ordering: .relaxed)
+    register.pager.withLock { $0 }?.missed(dueAt: dueAt)
   }
 
   /// True when it is certain that the recipient has no mailbox here; another server's mailboxes only it knows.
@@ -269,18 +286,33 @@ final class SharedState: Sendable {
       })
   }
 
+  /// Has a signing thread give a sign of life: something short is signed, and that it was tried is enough.
+  func askSignerForPulse(_ then: @escaping @Sendable () -> Void) {
+    signers.submit(
+      SigningJob(token: 0, content: [Chunk("pulse")], signingTime: now().unixSeconds, priority: .deliveryReceipt) { _ in then() })
+  }
+
+  /// A lane that rests has no sessions any more.
+  func laneRested() { register.rested.send(()) }
+
+  /// Waits until a lane says that it rests, for a second at the most.
+  func waitForRest() {
+    register.rested.wait(forSeconds: 1)
+    if register.rested.count > 0 { _ = register.rested.take() }
+  }
+
   /// A lane has nothing more to finish.
   func laneDrained(_ number: Int) {
-    let all = drainedLanes.withLock { lanes in
+    let all = register.drained.withLock { lanes in
       lanes.insert(number)
       return lanes.count == laneCount
     }
-    if all { onDrained() }
+    if all { register.onDrained() }
   }
 
   /// Ends the threads that serve the lanes, once the lanes have ended.
   func finish() {
-    pager.withLock { $0 = nil }
+    register.pager.withLock { $0 = nil }
     authenticator.finish()
     examiner.finish()
     scanner?.stop()

@@ -19,7 +19,7 @@ extension Watch {
       listeners: listeners, metricsAddress: metricsAddress, isDraining: shared.measures.isDraining.value != 0, sessions: sessions(),
       intake: IntakePoint.allCases.map(intake),
       queued: Dictionary(uniqueKeysWithValues: shared.measures.emitted.all.filter { $0.value > 0 }.map { ($0.key.rawValue, $0.value) }),
-      deliveries: ways(), queue: queue(look), signer: signer(), tlsNotAfter: shared.serverTLS?.certificateNotAfterUnixSeconds,
+      deliveries: ways(), queue: queue(look), signer: signer(), tlsNotAfter: shared.presentTLS?.certificateNotAfterUnixSeconds,
       scanner: scanner(look), clock: clockState(), index: index(now), storage: storage(look),
       deadlines: StatusReport.Deadlines(pending: look.deadlines, nextAt: look.nextDeadline), log: certifiedLog(look),
       laneSilenceSeconds: shared.measures.silences.map { Double($0) / 1e9 }, memoryBytes: look.process.residentBytes,

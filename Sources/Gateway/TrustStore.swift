@@ -11,31 +11,55 @@ import WebFetch
 
 /// What signatures of other providers are judged by: authorities, and revocation lists that are refreshed while we run.
 final class TrustStore: Sendable {
-  private let settings: TrustSettings
+  /// Whom is trusted, and what revokes: made whole, and exchanged whole.
+  struct Holdings: Sendable {
+    fileprivate let settings: TrustSettings
+    fileprivate let anchors: TrustAnchors
+    fileprivate let lists = RevocationLists()
+    fileprivate let judge: SignatureJudge
+
+    /// Reads the authorities. Throws when they cannot be read.
+    init(_ settings: TrustSettings) throws {
+      self.settings = settings
+      anchors = try TrustAnchors(paths: settings.authorities)
+      judge = SignatureJudge(anchors: anchors, lists: lists)
+    }
+  }
+
+  private let holdings: Mutex<Holdings>
   private let limits: FetchLimits
-  private let anchors: TrustAnchors
-  private let lists = RevocationLists()
   private let cache: String
   private let logger: Logger
+  private var settings: TrustSettings { holdings.withLock { $0.settings } }
+  private var anchors: TrustAnchors { holdings.withLock { $0.anchors } }
+  private var lists: RevocationLists { holdings.withLock { $0.lists } }
   /// The judge; it looks at lists as they are at the time.
-  let judge: SignatureJudge
+  var judge: SignatureJudge { holdings.withLock { $0.judge } }
 
   /// Reads the authorities, and the lists that are at hand: files, and what was fetched before.
   /// - Parameter cache: folder of fetched lists.
   init(_ settings: TrustSettings, _ limits: FetchLimits, cache: String, logger: Logger) throws {
-    self.settings = settings
     self.limits = limits
     self.cache = cache
     self.logger = logger
-    anchors = try TrustAnchors(paths: settings.authorities)
-    judge = SignatureJudge(anchors: anchors, lists: lists)
+    holdings = Mutex(try Holdings(settings))
     try FileManager.default.createDirectory(atPath: cache, withIntermediateDirectories: true)
-    for source in settings.revocationLists {
-      if TrustSettings.isAddress(source) {
-        load(file: cachePath(source), named: source, isCopy: true)
-      } else {
-        load(file: source, named: source)
-      }
+    loadWhatIsAtHand(holdings.withLock { $0 })
+  }
+
+  /// Whether other settings ask for others to be trusted.
+  func differs(from settings: TrustSettings) -> Bool { self.settings != settings }
+
+  /// Exchanges authorities and lists. Lists that are at hand are read before anybody judges by the new ones.
+  func adopt(_ fresh: Holdings) {
+    loadWhatIsAtHand(fresh)
+    holdings.withLock { $0 = fresh }
+  }
+
+  private func loadWhatIsAtHand(_ holdings: Holdings) {
+    for source in holdings.settings.revocationLists {
+      let isFetched = TrustSettings.isAddress(source)
+      load(file: isFetched ? cachePath(source) : source, named: source, isCopy: isFetched, into: holdings)
     }
   }
 
@@ -94,7 +118,8 @@ final class TrustStore: Sendable {
   }
 
   @discardableResult
-  private func load(file: String, named source: String, isCopy: Bool = false) -> [String] {
+  private func load(file: String, named source: String, isCopy: Bool = false, into holdings: Holdings? = nil) -> [String] {
+    let (lists, anchors) = (holdings?.lists ?? self.lists, holdings?.anchors ?? self.anchors)
     guard let octets = FileManager.default.contents(atPath: file) else {
       if isCopy { return [] }
       logger.warning("revocation list not read: \(source): no such file, or not readable")

@@ -13,14 +13,14 @@ final class Upkeep: Sendable {
   private enum Request: Sendable {
     case index(allowsLosses: Bool, @Sendable (String, Bool) -> Void)
     case everything
+    case settings(IndexSettings, listMinutes: Int)
   }
 
-  private let settings: IndexSettings
   private let limits: FetchLimits
   private let index: ProviderIndex
   private let trust: TrustStore
   private let logger: Logger
-  private let listMinutes: Int
+  private let first: (index: IndexSettings, listMinutes: Int)
   /// Told what came of each refresh of the index, for the certified log (`pec-rules` 9.1).
   private let note: @Sendable (String) -> Void
   private let requests = Handoff<Request>()
@@ -30,13 +30,12 @@ final class Upkeep: Sendable {
     _ configuration: GatewayConfiguration, _ index: ProviderIndex, _ trust: TrustStore, logger: Logger,
     note: @escaping @Sendable (String) -> Void
   ) {
-    settings = configuration.index
+    first = (configuration.index, max(1, configuration.trust.refreshMinutes))
     limits = configuration.limits.fetch
     self.index = index
     self.trust = trust
     self.logger = logger
     self.note = note
-    listMinutes = max(1, configuration.trust.refreshMinutes)
     thread.withLock { $0 = WorkerThread(name: "upkeep") { [self] in work() } }
   }
 
@@ -48,12 +47,18 @@ final class Upkeep: Sendable {
   /// Reads lists and index again, soon.
   func refresh() { requests.send(.everything) }
 
+  /// Takes other settings; the next fetches go by them.
+  func adopt(_ configuration: GatewayConfiguration) {
+    requests.send(.settings(configuration.index, listMinutes: max(1, configuration.trust.refreshMinutes)))
+  }
+
   func finish() {
     requests.close()
     thread.withLock { $0.take() }?.join()
   }
 
   private func work() {
+    var (settings, listMinutes) = first
     var nextLists: Int64 = 0
     var nextIndex: Int64 = settings.fetch == nil ? .max : 0
     while true {
@@ -63,7 +68,7 @@ final class Upkeep: Sendable {
         nextLists = now + Int64(listMinutes) * 60
       }
       if now >= nextIndex, let fetch = settings.fetch {
-        let isLoaded = fetched(allowsLosses: false).isLoaded
+        let isLoaded = fetched(settings, allowsLosses: false).isLoaded
         // What could not be had is tried again sooner than the schedule says: the index is to be refreshed daily at the least.
         nextIndex = now + Int64(isLoaded ? fetch.everyMinutes : min(fetch.everyMinutes, 30)) * 60
       }
@@ -73,15 +78,18 @@ final class Upkeep: Sendable {
       for request in asked {
         switch request {
         case .index(let allowsLosses, let then):
-          let report = fetched(allowsLosses: allowsLosses)
+          let report = fetched(settings, allowsLosses: allowsLosses)
           then(report.lines.joined(separator: "\n"), report.isLoaded)
         case .everything: nextLists = 0
+        case .settings(let index, let minutes):
+          if index.fetch != settings.fetch { nextIndex = index.fetch == nil ? .max : 0 }
+          (settings, listMinutes, nextLists) = (index, minutes, 0)
         }
       }
     }
   }
 
-  private func fetched(allowsLosses: Bool) -> (isLoaded: Bool, lines: [String]) {
+  private func fetched(_ settings: IndexSettings, allowsLosses: Bool) -> (isLoaded: Bool, lines: [String]) {
     let outcome = IndexFetch.fetch(settings, limits, into: index, allowsLosses: allowsLosses)
     for line in outcome.lines { logger.log(level: outcome.isLoaded ? .info : .warning, "provider index: \(line)") }
     note("\(outcome.isLoaded ? "loaded" : "not loaded"): \(outcome.lines.joined(separator: "; "))")

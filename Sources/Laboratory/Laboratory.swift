@@ -188,7 +188,7 @@ public final class Laboratory {
   /// Publishes revocation list and index again, and has the providers read everything again. Returns a line for each.
   public func reload() -> [String] {
     do { try publish() } catch { return ["the index and the revocation list could not be published: \(error)"] }
-    return zip(LabProvider.running, gateways).map { "\($0.word): \($1.reload())" }
+    return zip(LabProvider.running, gateways).map { "\($0.word): \($1.reload().words)" }
   }
 
   /// Prepares, starts, and runs until a signal says otherwise. Lines for people go to `say`.

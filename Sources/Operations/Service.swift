@@ -4,7 +4,7 @@ import Foundation
 import Gateway
 import Logging
 import Signing
-import Threading
+import Supervision
 
 /// Running the gateway as a service.
 public enum Service {
@@ -23,42 +23,58 @@ public enum Service {
     }
   }
 
-  /// Runs the gateway until SIGTERM or SIGINT. SIGHUP reads the provider index, the users, and the signer's key and
-  /// certificate again.
-  /// - Parameter writesLog: false leaves the certified log out, to measure what it costs; on loopback only.
-  public static func run(configurationFile: String, writesLog: Bool = true, say: @escaping (String) -> Void) throws {
+  /// Runs the gateway until SIGTERM or SIGINT, or until another process has taken over (SIGUSR2, `ceralacca restart`). SIGHUP reads
+  /// everything again.
+  /// - Parameters:
+  ///   - user: the system's user that this process becomes when it was started as root; nil: what the configuration says.
+  ///   - takesOver: true in a process that a running gateway has started to follow it.
+  ///   - writesLog: false leaves the certified log out, to measure what it costs; on loopback only.
+  public static func run(
+    configurationFile: String, user: String? = nil, takesOver: Bool = false, writesLog: Bool = true, say: @escaping (String) -> Void
+  ) throws {
     // Before anything else uses OpenSSL.
     let keyMemory = KeyMemory.prepare()
-    let configuration = try load(configurationFile)
-    let format: LogOutput.Format =
-      switch configuration.log.format {
-      case .text: .text
-      case .json: .json
-      case .syslog: .syslog(host: configuration.hostname)
-      }
-    let level = Logger.Level(rawValue: configuration.log.level.rawValue) ?? .info
-    let logger = Logger(label: "ceralacca") { LogOutput(label: $0, format: format, level: level, to: configuration.log.output) }
-    if let words = keyMemory.warning { logger.warning("signer: \(words)") }
-    let loop = try Loop()
-    var watches: [SignalWatch] = []
-    let gateway: Gateway
-    do { gateway = try Gateway.start(configuration, writesLog: writesLog, logger: logger) } catch {
+    let manager = ServiceManager.ofThisProcess()
+    let predecessor = takesOver ? try Predecessor() : nil
+    do {
+      let configuration = try load(configurationFile)
+      let levels = LogLevelSwitch(Logger.Level(rawValue: configuration.log.level.rawValue) ?? .info)
+      let format = logFormat(configuration)
+      let logger = Logger(label: "ceralacca") { LogOutput(label: $0, format: format, levels: levels, to: configuration.log.output) }
+      if let words = keyMemory.warning { logger.warning("signer: \(words)") }
+      let doors = try open(configuration, predecessor, manager)
+      if let name = user ?? configuration.user { try SystemUser.become(name) }
+      if SystemUser.isRoot { logger.warning("this gateway runs as root: name a user with the key `user`") }
+      let loop = try Loop()
+      let gateway = try Gateway.start(
+        configuration, file: configurationFile, doors: doors, levels: levels, writesLog: writesLog,
+        beforeStorage: predecessor.map { predecessor in { try predecessor.takeOver() } }, logger: logger)
+      for address in gateway.addresses { logger.notice("listening on \(address)") }
+      if let address = gateway.metricsAddress { logger.notice("metrics, health and readiness on http://\(address)") }
+      // Where log lines go to standard output it is theirs alone: who reads them wants one form.
+      if configuration.log.output == .stderr { say("ceralacca: listening on \(gateway.addresses.joined(separator: ", "))") }
+      try ServiceRun(gateway, manager, configurationFile, logger).untilTheEnd(loop)
+    } catch let failure as CommandFailure {
+      predecessor?.give(up: failure.message)
+      throw failure
+    } catch {
+      predecessor?.give(up: "\(error)")
       throw CommandFailure("the gateway cannot start: \(error)", exitCode: CommandFailure.unavailable)
     }
-    for number in [SIGINT, SIGTERM] { watches.append(try loop.onSignal(number) { loop.stop() }) }
-    watches.append(
-      try loop.onSignal(SIGHUP) {
-        // Not on the loop: a large index, or a token, takes seconds.
-        WorkerThread(name: "reload") { _ = gateway.reload() }.detach()
-      })
-    for address in gateway.addresses { logger.notice("listening on \(address)") }
-    if let address = gateway.metricsAddress { logger.notice("metrics, health and readiness on http://\(address)") }
-    // Where log lines go to standard output it is theirs alone: who reads them wants one form.
-    if configuration.log.output == .stderr { say("ceralacca: listening on \(gateway.addresses.joined(separator: ", "))") }
-    loop.run()
-    logger.notice("stopping: what is under way may finish for 30 seconds")
-    gateway.stop(drainingForSeconds: 30)
-    logger.notice("stopped")
-    _ = watches
+  }
+
+  private static func logFormat(_ configuration: GatewayConfiguration) -> LogOutput.Format {
+    switch configuration.log.format {
+    case .text: .text
+    case .json: .json
+    case .syslog: .syslog(host: configuration.hostname)
+    }
+  }
+
+  /// The listening sockets: those of the gateway before this one, those that a service manager opened, or fresh ones.
+  private static func open(_ configuration: GatewayConfiguration, _ predecessor: Predecessor?, _ manager: ServiceManager) throws -> Doors {
+    if let predecessor { return try Doors(configuration, handed: predecessor.sockets) }
+    let handed = try manager.activated.map { HandedSocket(try ListeningSocket(adopting: $0.descriptor), name: $0.name) }
+    return try Doors(configuration, handed: handed, isHeldElsewhere: true)
   }
 }

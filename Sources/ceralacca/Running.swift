@@ -9,14 +9,20 @@ struct ConfigOption: ParsableArguments {
 
 struct Serve: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Runs the gateway until SIGTERM or SIGINT; SIGHUP reads index, users and revocation lists again.",
+    abstract: "Runs the gateway until SIGTERM or SIGINT; SIGHUP reads everything again, SIGUSR2 has a new process take over.",
     discussion: "EXAMPLE\n  ceralacca serve --config /etc/ceralacca/ceralacca.yaml")
   @OptionGroup var file: ConfigOption
+  @Option(help: "The system's user to become when started as root, once the ports are open; otherwise the key `user` says.")
+  var user: String?
+  @Flag(help: ArgumentHelp("Follows the gateway that started this process.", visibility: .hidden)) var takesOver = false
   @Flag(help: ArgumentHelp("Does not write the certified log, to measure what it costs; on loopback only.", visibility: .hidden))
   var measuringWithoutLog = false
 
   func run() throws {
-    try Outcome.of { try Service.run(configurationFile: file.config, writesLog: !measuringWithoutLog, say: Outcome.say) }
+    try Outcome.of {
+      try Service.run(
+        configurationFile: file.config, user: user, takesOver: takesOver, writesLog: !measuringWithoutLog, say: Outcome.say)
+    }
   }
 }
 

@@ -45,7 +45,7 @@ import Testing
     Slip("hostname:", "hostName:", "1:1: key 'hostName': is not known; did you mean 'hostname'?"),
     Slip(
       "hostname:", "host:",
-      "1:1: key 'host': is not known; the keys here are hostname, provider, dataDirectory, index, signer, tls, users, mailboxes, listeners, routes, ordinaryMail, trust, scanner, certifiedLog, clock, limits, lanes, log, dns and metrics\nf.yaml:1:1: key 'hostname': is missing; add it, for example 'hostname: mx.example.org'"
+      "1:1: key 'host': is not known; the keys here are hostname, provider, dataDirectory, index, signer, tls, users, mailboxes, listeners, routes, ordinaryMail, trust, scanner, certifiedLog, clock, limits, lanes, log, dns, metrics and user\nf.yaml:1:1: key 'hostname': is missing; add it, for example 'hostname: mx.example.org'"
     ),
     // Provider.
     Slip("  name: Alfa PEC S.p.A.\n", "", "2:1: key 'provider.name': is missing; add it, for example 'name: Alfa PEC S.p.A.'"),

@@ -15,6 +15,23 @@ import Testing
     #expect(!relative.contains(folder))
   }
 
+  @Test func furtherCertificatesAndTheUserAreReadBack() throws {
+    var it = try GatewayConfiguration.parse(Fixtures.text("good/full.yaml"), named: "full.yaml", folder: "/etc/ceralacca")
+    #expect(it.tls?.names == [])
+    #expect(it.user == nil)
+    it.tls?.names = [
+      TLSIdentitySettings(certificate: "/etc/ceralacca/a b.pem", key: "/run/b.key"),
+      TLSIdentitySettings(certificate: "/c.pem", key: "/d.key"),
+    ]
+    it.user = "ceralacca"
+    #expect(try GatewayConfiguration.parse(it.yaml, named: "again.yaml", folder: "/elsewhere") == it)
+    let wrong = it.yaml.replacing("\nuser: ceralacca", with: "\nuser: \"a b\"").replacing("/d.key }", with: "/d.key, kye: 1 }")
+    let found = Fixtures.problems(wrong)
+    #expect(found.count == 2, "\(found)")
+    #expect(found.contains { $0.contains("tls.names[1].kye") }, "\(found)")
+    #expect(found.contains { $0.contains("not the name of a system user") }, "\(found)")
+  }
+
   @Test func theFormIsCanonical() throws {
     var it = try GatewayConfiguration.parse(Fixtures.text("good/full.yaml"), named: "full.yaml", folder: "/etc/ceralacca")
     it.limits = Limits()

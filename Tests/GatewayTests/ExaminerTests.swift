@@ -29,10 +29,8 @@ import Testing
 
     /// Nobody signs here, so nobody has to vouch.
     func desk(_ limits: MessageLimits = MessageLimits()) throws -> ExaminerDesk {
-      ExaminerDesk(
-        spool: spool, ledger: ledger,
-        judge: SignatureJudge(anchors: try #require(TrustAnchors(certificates: [])), lists: RevocationLists()), limits: limits,
-        claims: Claims())
+      let judge = SignatureJudge(anchors: try #require(TrustAnchors(certificates: [])), lists: RevocationLists())
+      return ExaminerDesk(spool: spool, ledger: ledger, judge: { judge }, limits: limits, claims: Claims())
     }
 
     func examine(_ message: String, from sender: String = "") throws -> Examination {

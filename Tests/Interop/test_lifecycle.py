@@ -1,0 +1,393 @@
+"""A gateway that is reloaded, gets other certificates, is followed by another process, drained: nobody is refused, nothing is lost."""
+
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from interop import base, compose
+from interop.authority import SERVER, Authority
+from interop.base import executable, new_folder, poll, spawn
+from interop.case import InteropTest
+from interop.lab import ALDO, ANNA, Gateway, Yaml
+from interop.shortsessions import ShortSessions, alive, end, judge, operate, pid_of
+from interop.wire import Wire, client_context
+
+
+def two_lanes(yaml: Yaml) -> None:
+    yaml.set("2", "lanes")
+
+
+class Life(InteropTest):
+    def gateway(self, edit=two_lanes, **options) -> Gateway:
+        gateway = Gateway(edit=edit, **options)
+        self.addCleanup(self.end_all, gateway)
+        return gateway.start()
+
+    def end_all(self, gateway: Gateway) -> None:
+        """Also who has taken over, who is nobody's child."""
+        try:
+            heir = pid_of(gateway)
+        except OSError:
+            heir = None
+        gateway.stop()
+        if heir and heir != gateway.process.pid:
+            end(heir)
+
+    def edit(self, gateway: Gateway, change) -> None:
+        yaml = Yaml(gateway.configuration.read_text())
+        change(yaml)
+        gateway.configuration.write_text(yaml.text)
+
+
+class Reload(Life):
+    def test_under_load(self):
+        """Reload after reload, with a listener that comes and goes: no session is refused, no message lost or doubled."""
+        gateway = self.gateway()
+        port = gateway.ports.first + 9
+        more = f"{{ kind: trusted, address: 127.0.0.1, port: {port}, peers: [127.0.0.1], user: xclient }}"
+        with ShortSessions(gateway) as load:
+            for turn in range(3):
+                self.edit(gateway, lambda yaml: yaml.add(more, "listeners"))
+                self.assertIn("configuration: holds", operate(gateway, "reload"))
+                with Wire(port) as wire:
+                    self.assertEqual(wire.greeting.code, 220)
+                self.edit(gateway, lambda yaml: yaml.lines.remove(next(line for line in yaml.lines if more in line)))
+                operate(gateway, "reload")
+                with self.assertRaises(OSError):
+                    Wire(port)
+                load.reach(15)
+        judge(self, gateway, load)
+
+    def test_what_changes_and_what_does_not(self):
+        """Limits hold for sessions that begin after the reload; what cannot change is named; a session under way keeps what it was told."""
+        gateway = self.gateway()
+        with gateway.trusted() as old:
+            size = int(old.extensions["SIZE"])
+
+            def change(yaml: Yaml) -> None:
+                yaml.limits(maximumMessageMegabytes=1, formalMegabytes=1)
+                yaml.set("3", "lanes")
+                yaml.set("other.alfa.test", "hostname")
+                yaml.set("{ format: text, level: warning }", "log")
+
+            self.edit(gateway, change)
+            said = operate(gateway, "reload")
+            self.assertIn("needs a restart: hostname, lanes", said)
+            with gateway.trusted() as new:
+                self.assertEqual(int(new.extensions["SIZE"]), 1 << 20)
+                self.assertNotIn("other.alfa.test", " ".join(new.greeting.lines))
+            old.ehlo()
+            self.assertEqual(int(old.extensions["SIZE"]), size)
+
+    def test_a_bad_configuration_changes_nothing(self):
+        """All faults are said, by the command and in the log, and the gateway goes on as it was."""
+        gateway = self.gateway()
+        good = gateway.configuration.read_text()
+        for bad, words in (("hostnam: x\nlanes: 0\n", ("hostname", "lanes")), ("a: [", ("line",)), (good.replace("signer.pem", "nothing.pem"), ("nothing.pem",))):
+            gateway.configuration.write_text(bad)
+            gateway.process.send_signal(signal.SIGHUP)
+            poll(lambda: all(word in gateway.log.read_text().rpartition("not reloaded")[2] for word in words), 20, f"{words} in the log")
+            gateway.log.write_text("")
+            operate(gateway, "reload", code=78)
+        gateway.configuration.write_text(good)
+        with gateway.trusted() as wire:
+            self.assertEqual(wire.greeting.code, 220)
+        operate(gateway, "reload")
+
+
+class Certificates(Life):
+    def shown(self, port: int, name: str | None, ca: Path, starttls: bool = True) -> set[str]:
+        """Names in the certificate that a client sees who asks for `name`."""
+        context = ssl.create_default_context(cafile=str(ca))
+        context.check_hostname = False
+        wire = Wire(port)
+        wire.ehlo()
+        wire.expect("STARTTLS", 220)
+        with context.wrap_socket(wire.socket, server_hostname=name) as secure:
+            return {value for kind, value in secure.getpeercert()["subjectAltName"] if kind == "DNS"}
+
+    def test_names_and_change_under_load(self):
+        gateway = self.gateway()
+        folder = new_folder("tls")
+        authority = Authority(folder / "ca", gateway.ca, gateway.folder / "ca.key")
+
+        def issue(file: str, names: str) -> str:
+            identity = authority.issue(file, f"/CN={file}", names, profile=SERVER.replace("DNS:localhost, IP:127.0.0.1", names))
+            return str(identity.path)
+
+        one, wild = issue("uno", "DNS:smtp.uno.test"), issue("wild", "DNS:*.due.test")
+        names = f"names: [{{ certificate: {one}, key: {one} }}, {{ certificate: {wild}, key: {wild} }}]"
+        text = gateway.configuration.read_text()
+        text = re.sub(r"^tls: \{ (.*) \}$", rf"tls: {{ \1, {names} }}", text, flags=re.M)
+        self.assertIn(names, text)
+        with ShortSessions(gateway) as load:
+            # A session from before the change goes on.
+            with gateway.submission() as old:
+                gateway.configuration.write_text(text)
+                self.assertIn("tls: 3 certificates", operate(gateway, "reload"))
+                port = gateway.ports.submission
+                for asked, seen in (("smtp.uno.test", "smtp.uno.test"), ("SMTP.Uno.test", "smtp.uno.test"), ("x.due.test", "*.due.test")):
+                    self.assertEqual(self.shown(port, asked, gateway.ca), {seen})
+                standard = self.shown(port, None, gateway.ca)
+                for asked in ("x.y.due.test", "due.test", "other.test"):
+                    self.assertEqual(self.shown(port, asked, gateway.ca), standard)
+                load.reach(10)
+                # Another certificate in the same file, then a broken one: the first holds, the second changes nothing.
+                again = issue("ancora", "DNS:smtp.uno.test, DNS:smtp.tre.test")
+                Path(one).write_bytes(Path(again).read_bytes())
+                operate(gateway, "reload")
+                self.assertEqual(self.shown(port, "smtp.tre.test", gateway.ca), {"smtp.uno.test", "smtp.tre.test"})
+                Path(one).write_text("broken")
+                said = operate(gateway, "reload", code=75)
+                self.assertIn("nothing was changed", said)
+                self.assertIn(one, said)
+                self.assertEqual(self.shown(port, "smtp.tre.test", gateway.ca), {"smtp.uno.test", "smtp.tre.test"})
+                load.reach(10)
+                self.assertEqual(old.command("NOOP").code, 250)
+        judge(self, gateway, load)
+
+
+class Restart(Life):
+    def test_under_load(self):
+        """Three processes one after another: no session is refused, no message lost or doubled."""
+        gateway = self.gateway()
+        seen = [gateway.process.pid]
+        with ShortSessions(gateway) as load:
+            for turn in range(2):
+                operate(gateway, "restart")
+                seen.append(pid_of(gateway))
+                load.reach(15)
+        self.assertEqual(len(set(seen)), 3, f"the same process went on: {seen}")
+        self.assertEqual([alive(each) for each in seen], [False, False, True])
+        judge(self, gateway, load)
+
+    def test_a_successor_that_cannot_start(self):
+        """Nothing happens to the gateway when the new one has a bad configuration, or nothing to start with."""
+        gateway = self.gateway()
+        good = gateway.configuration.read_text()
+        with ShortSessions(gateway, clients=2) as load:
+            gateway.configuration.write_text(good.replace("lanes: 2", "lanes: 2\nlane: 3"))
+            gateway.process.send_signal(signal.SIGUSR2)
+            poll(lambda: "no restart, this process goes on" in gateway.log.read_text(), 30, "the reason in the log")
+            # What only the new process sees: a key that does not fit.
+            other = Path(gateway.folder / "altra.pem")
+            other.write_bytes((gateway.folder / "beta" / "signer.pem").read_bytes())
+            gateway.configuration.write_text(re.sub(r"(signer: \{ certificate: )[^,]+", rf"\g<1>{other}", good))
+            said = operate(gateway, "restart", code=75)
+            self.assertIn("no restart, this process goes on", said)
+            load.reach(5)
+            gateway.configuration.write_text(good)
+            self.assertEqual(pid_of(gateway), gateway.process.pid)
+        judge(self, gateway, load)
+
+    def test_a_body_under_way_ends_first(self):
+        """A message that is arriving when the new process is ready gets its 250 from the old one."""
+        gateway = self.gateway()
+        wire = gateway.trusted()
+        wire.expect(f"XCLIENT LOGIN={ANNA}", 220)
+        wire.ehlo()
+        sent = compose.simple("Lunga", [ALDO], body=b"riga\r\n" * 1000)
+        wire.envelope(ANNA, [ALDO])
+        wire.expect("DATA", 354)
+        wire.send(sent.octets[:3000])
+        gateway.process.send_signal(signal.SIGUSR2)
+        poll(lambda: "takes nothing new and ends" in gateway.log.read_text(), 60, "a new process that is ready")
+        # Who connects now waits, and is served by the new one.
+        waiting = socket.create_connection(("127.0.0.1", gateway.ports.trusted), 60)
+        wire.send(sent.octets[3000:] + b".\r\n")
+        self.assertEqual(wire.reply().code, 250)
+        wire.send(b"QUIT\r\n")
+        self.assertTrue(waiting.recv(100).startswith(b"220 "))
+        waiting.close()
+        poll(lambda: pid_of(gateway) != gateway.process.pid, 30, "the new process")
+        compose.receipt(gateway.mailbox(ANNA), sent)
+        compose.envelope(gateway.mailbox(ALDO), sent)
+
+
+class Drain(Life):
+    def test_drain(self):
+        """Nothing new is taken, what is under way ends, the queue is delivered, and the process stays until it is stopped."""
+        gateway = self.gateway()
+        with ShortSessions(gateway) as load:
+            load.reach(10)
+            idle = gateway.trusted()
+            operate(gateway, "drain", "--seconds", "20")
+            load._over.set()
+        self.assertEqual(idle.reply().code, 421)
+        refused = [each for each in load.problems if "Connection" in each]
+        self.assertEqual(load.problems, refused, "only who came after the drain was refused, and at connect")
+        load.problems = []
+        with self.assertRaises(OSError):
+            Wire(gateway.ports.trusted)
+        self.assertIsNone(gateway.process.poll())
+        judge(self, gateway, load)
+        self.assertEqual(gateway.stop(), 0)
+
+
+class Manager(Life):
+    def test_notify_and_watchdog(self):
+        """Ready when the ports greet, alive while it works, reloading with its time, stopping at the end."""
+        folder = new_folder("notify")
+        heard: list[str] = []
+
+        def listen() -> None:
+            # A manager reads all the time; what is not read fills the socket.
+            while word := manager.recv(4096).decode():
+                heard.append(word)
+
+        def hear(word: str) -> str:
+            poll(lambda: any(word in each for each in heard), 60, lambda: f"{word} of {heard}")
+            at = next(number for number, each in enumerate(heard) if word in each)
+            found = heard[at]
+            del heard[: at + 1]
+            return found
+
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(folder / "socket"))
+            listener = threading.Thread(target=listen, daemon=True)
+            listener.start()
+            gateway = self.gateway(environment={"NOTIFY_SOCKET": str(folder / "socket"), "WATCHDOG_USEC": "1500000"})
+            hear("READY=1")
+            for _ in range(3):
+                hear("WATCHDOG=1")
+            gateway.process.send_signal(signal.SIGHUP)
+            self.assertRegex(hear("RELOADING=1"), r"MONOTONIC_USEC=[0-9]+")
+            self.assertIn("STATUS=running", hear("READY=1"))
+            operate(gateway, "restart")
+            self.assertEqual(int(re.search(r"MAINPID=([0-9]+)", hear("MAINPID="))[1]), pid_of(gateway))
+            hear("READY=1")
+            hear("WATCHDOG=1")
+            end(pid_of(gateway))
+            hear("STOPPING=1")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+                last.sendto(b"", str(folder / "socket"))
+            listener.join(10)
+
+    def test_a_gateway_that_stands_still_gives_no_sign_of_life(self):
+        folder = new_folder("notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(folder / "socket"))
+            gateway = self.gateway(environment={"NOTIFY_SOCKET": str(folder / "socket"), "WATCHDOG_USEC": "300000"})
+            manager.settimeout(20)
+            while b"WATCHDOG=1" not in manager.recv(4096):
+                pass
+            # A disk that takes no rows keeps the committer waiting: here by a lock on the ledger.
+            holder = subprocess.Popen(
+                [sys.executable, "-c", "import sqlite3,sys;c=sqlite3.connect(sys.argv[1],timeout=30);c.execute('BEGIN IMMEDIATE');print(1,flush=True);sys.stdin.read()",
+                 str(gateway.folder / "alfa" / "data" / "ledger.sqlite")],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            )
+            try:
+                holder.stdout.readline()
+                # The committer's thread stands in this commit.
+                wire = gateway.trusted()
+                wire.expect(f"XCLIENT LOGIN={ANNA}", 220)
+                wire.ehlo()
+                wire.envelope(ANNA, [ALDO])
+                wire.expect("DATA", 354)
+                wire.send(compose.simple("Fermo", [ALDO]).octets + b".\r\n")
+                manager.settimeout(2.5)
+                silent = False
+                for _ in range(40):
+                    try:
+                        manager.recv(4096)
+                    except TimeoutError:
+                        silent = True
+                        break
+                self.assertTrue(silent, "signs of life went on while nothing could be committed")
+            finally:
+                holder.stdin.close()
+                holder.wait(20)
+            manager.settimeout(30)
+            while b"WATCHDOG=1" not in manager.recv(4096):
+                pass
+
+    def test_socket_activation(self):
+        """Sockets that the manager opened are taken by address and by name; connections made before the start are served."""
+        gateway = Gateway(edit=two_lanes)
+        self.addCleanup(gateway.stop)
+        trusted, named = socket.socket(), socket.socket()
+        trusted.bind(("127.0.0.1", gateway.ports.trusted))
+        named.bind(("127.0.0.1", 0))
+        for each in (trusted, named):
+            each.listen(50)
+        early = socket.create_connection(("127.0.0.1", gateway.ports.trusted), 60)
+
+        program = (
+            "import os,sys\n"
+            "a,b=map(int,sys.argv[1:3])\n"
+            "a,b=os.dup2(a,50),os.dup2(b,51)\n"
+            "os.dup2(a,3);os.dup2(b,4)\n"
+            "os.environ.update(LISTEN_PID=str(os.getpid()),LISTEN_FDS='2',LISTEN_FDNAMES='x:submission')\n"
+            "os.execv(sys.argv[3],sys.argv[3:])\n"
+        )
+        gateway.process = spawn(
+            [sys.executable, "-c", program, trusted.fileno(), named.fileno(), executable(), "serve", "--config", gateway.configuration],
+            gateway.log, pass_fds=(trusted.fileno(), named.fileno()),
+        )
+        self.assertTrue(early.recv(100).startswith(b"220 "), base.tail(gateway.log))
+        early.close()
+        with Wire(named.getsockname()[1]) as wire:
+            self.assertIn("STARTTLS", wire.ehlo())
+        with self.assertRaises(OSError):
+            Wire(gateway.ports.submission)
+        # The manager keeps them open, so a gateway that is drained answers on them.
+        operate(gateway, "drain", "--seconds", "1")
+        with Wire(gateway.ports.trusted) as wire:
+            self.assertEqual(wire.greeting.code, 421)
+
+    def test_user(self):
+        """Started as root it binds and becomes somebody else for good, with no way back, before it touches data."""
+        if os.geteuid() != 0:
+            self.skipTest("needs root")
+        gateway = Gateway(edit=lambda yaml: (two_lanes(yaml), yaml.set("nobody", "user")))
+        self.addCleanup(self.end_all, gateway)
+        subprocess.run(["chown", "-R", "nobody", str(gateway.folder)], check=True)
+        gateway.folder.chmod(0o755)
+        gateway.log.touch()
+        gateway.start()
+        status = dict(
+            line.split(":\t", 1) for line in Path(f"/proc/{gateway.process.pid}/status").read_text().splitlines() if ":\t" in line
+        )
+        import pwd
+
+        nobody = pwd.getpwnam("nobody")
+        self.assertEqual(set(status["Uid"].split()), {str(nobody.pw_uid)})
+        self.assertEqual(set(status["Gid"].split()), {str(nobody.pw_gid)})
+        self.assertEqual(set(status["Groups"].split()) - {str(nobody.pw_gid)}, set())
+        self.assertEqual(status["NoNewPrivs"], "1")
+        self.assertEqual(int(status["CapEff"], 16), 0)
+        sent = compose.simple("Utente", [ALDO])
+        with gateway.submission() as wire:
+            wire.envelope(ANNA, [ALDO])
+            self.assertEqual(wire.data(sent.octets).code, 250)
+        compose.envelope(gateway.mailbox(ALDO), sent)
+        # And so does who takes over.
+        operate(gateway, "restart")
+        self.assertEqual(os.stat(f"/proc/{pid_of(gateway)}").st_uid, nobody.pw_uid)
+
+
+class Unit(InteropTest):
+    FOLDER = base.REPOSITORY / "Appliance" / "systemd"
+
+    def test_systemd_takes_the_unit(self):
+        """`systemd-analyze verify` finds nothing, and `security` an exposure that is among the low ones."""
+        self.need("systemd-analyze")
+        folder = new_folder("systemd")
+        for name in ("ceralacca.service", "ceralacca.socket"):
+            text = (self.FOLDER / name).read_text().replace("/usr/local/bin/ceralacca", executable())
+            (folder / name).write_text(text)
+        units = [folder / "ceralacca.service", folder / "ceralacca.socket"]
+        done = base.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *units])
+        said = done.stderr.decode()
+        ours = [line for line in said.splitlines() if "ceralacca" in line]
+        self.assertEqual((done.returncode, ours), (0, []), said)
+        done = base.run(["systemd-analyze", "security", "--offline=yes", "--threshold=25", "--no-pager", units[0]])
+        self.assertEqual(done.returncode, 0, (done.stdout + done.stderr).decode()[-3000:])
+        base.note((done.stdout + done.stderr).decode().strip().splitlines()[-1].strip())
