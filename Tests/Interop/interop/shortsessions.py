@@ -1,8 +1,10 @@
 """Load while a gateway changes: short sessions one after another in threads, and what became of each. Nobody may be refused."""
 
 import collections
+import json
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -72,10 +74,11 @@ class ShortSessions:
 
 
 def pid_of(gateway: Gateway) -> int:
-    """The process that answers on the gateway's control socket."""
-    import json
-    import socket
+    """The process that answers on the gateway's control socket, once it has started."""
+    return poll(lambda: _status(gateway).get("numbers"), 30, "a gateway that has started")["pid"]
 
+
+def _status(gateway: Gateway) -> dict:
     with socket.socket(socket.AF_UNIX) as control:
         control.settimeout(10)
         control.connect(str(gateway.folder / gateway.provider / "data" / "control.sock"))
@@ -83,7 +86,7 @@ def pid_of(gateway: Gateway) -> int:
         answer = b""
         while more := control.recv(65536):
             answer += more
-    return json.loads(answer)["numbers"]["pid"]
+    return json.loads(answer)
 
 
 def operate(gateway: Gateway, *words: str, code: int = 0, seconds: float = 120) -> str:
