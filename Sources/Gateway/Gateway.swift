@@ -67,7 +67,7 @@ public final class Gateway: Sendable {
     logKeeper = LogKeeper(shared, parts, inboxes: inboxes)
     pager = QueuePager(shared, parts.ledger, inboxes: inboxes)
     stocktaking = parts.stocktaking
-    watch = Watch(shared, parts, addresses: addresses)
+    watch = Watch(shared, parts, addresses: doors.addresses)
     self.shared = shared
     self.inboxes = inboxes
     self.threads = Mutex(threads)

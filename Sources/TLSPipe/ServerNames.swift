@@ -1,7 +1,7 @@
 internal import COpenSSL
 
 /// A server's certificate and its key, as files.
-public struct TLSIdentity: Sendable, Equatable {
+public struct ServerIdentity: Sendable, Equatable {
   /// PEM file: the certificate, then the intermediate certificates.
   public var certificatePEM: String
   /// PEM file: its private key, not encrypted.

@@ -67,7 +67,7 @@ public final class TLSContext: @unchecked Sendable {
   ///   - keyPEM: path of a file with its private key, not encrypted.
   /// - Throws: `certificateUnusable`, `keyUnusable`, `keyMismatch`, with the file and the reason.
   public static func server(certificatePEM: String, keyPEM: String) throws(TLSError) -> TLSContext {
-    try server([TLSIdentity(certificatePEM: certificatePEM, keyPEM: keyPEM)])
+    try server([ServerIdentity(certificatePEM: certificatePEM, keyPEM: keyPEM)])
   }
 
   /// The server's side with several certificates: which one a client sees is decided by the name that it asks for (SNI, RFC 6066 §3) and
@@ -76,7 +76,7 @@ public final class TLSContext: @unchecked Sendable {
   /// - Parameter identities: the first is the standard one; not empty.
   /// - Throws: as `server(certificatePEM:keyPEM:)`; `certificateUnusable` for a further certificate without names, or whose names and kind
   ///   of key are all those of an earlier one.
-  public static func server(_ identities: [TLSIdentity]) throws(TLSError) -> TLSContext {
+  public static func server(_ identities: [ServerIdentity]) throws(TLSError) -> TLSContext {
     precondition(!identities.isEmpty, "a TLS server without a certificate")
     var facts: [TLSCertificateFacts] = []
     for (number, identity) in identities.enumerated() {
@@ -115,7 +115,7 @@ public final class TLSContext: @unchecked Sendable {
   }
 
   /// Certificate, chain and key into a context, beside those of other kinds of key.
-  private static func use(_ identity: TLSIdentity, in raw: OpaquePointer) throws(TLSError) {
+  private static func use(_ identity: ServerIdentity, in raw: OpaquePointer) throws(TLSError) {
     let (certificatePEM, keyPEM) = (identity.certificatePEM, identity.keyPEM)
     try check(readable: certificatePEM, .certificateUnusable, "TLS certificate")
     guard unsafe SSL_CTX_use_certificate_chain_file(raw, certificatePEM) == 1 else {

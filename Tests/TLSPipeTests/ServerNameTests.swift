@@ -97,7 +97,7 @@ struct ServerNameTests {
     #expect(nameless?.reason == "TLS certificate \(keys.folder)/ca.pem: it has no dNSName, so no client can ask for it")
     let again = errorThrown { try TLSContext.server([first, keys.identity("one"), keys.identity("one")]) }
     #expect(again?.kind == .certificateUnusable)
-    let wrong = TLSIdentity(certificatePEM: keys.identity("one").certificatePEM, keyPEM: keys.identity("two").keyPEM)
+    let wrong = ServerIdentity(certificatePEM: keys.identity("one").certificatePEM, keyPEM: keys.identity("two").keyPEM)
     #expect(kindThrown { try TLSContext.server([first, wrong]) } == .keyMismatch)
   }
 
