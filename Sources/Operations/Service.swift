@@ -32,6 +32,7 @@ public enum Service {
   public static func run(
     configurationFile: String, user: String? = nil, takesOver: Bool = false, writesLog: Bool = true, say: @escaping (String) -> Void
   ) throws {
+    HeldSignals.hold()
     // Before anything else uses OpenSSL.
     let keyMemory = KeyMemory.prepare()
     let manager = ServiceManager.ofThisProcess()

@@ -41,6 +41,7 @@ final class ServiceRun: Sendable {
     }
     gateway.onRestart(restart)
     watches.append(try loop.onSignal(SIGUSR2) { restart { _, _ in } })
+    HeldSignals.release()
     let alive = manager.watchdogMicroseconds.map { interval in
       loop.timer(after: 0, repeat: UInt64(max(1, interval / 3000))) { [self] in proveLife() }
     }

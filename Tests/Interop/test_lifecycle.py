@@ -12,7 +12,7 @@ from pathlib import Path
 
 from interop import base, compose
 from interop.authority import SERVER, Authority
-from interop.base import executable, new_folder, poll, spawn
+from interop.base import executable, new_folder, poll, spawn, tail
 from interop.case import InteropTest
 from interop.lab import ALDO, ANNA, Gateway, Yaml
 from interop.shortsessions import ShortSessions, alive, end, judge, operate, pid_of
@@ -92,7 +92,7 @@ class Reload(Life):
         for bad, words in (("hostnam: x\nlanes: 0\n", ("hostname", "lanes")), ("a: [", ("line",)), (good.replace("signer.pem", "nothing.pem"), ("nothing.pem",))):
             gateway.configuration.write_text(bad)
             gateway.process.send_signal(signal.SIGHUP)
-            poll(lambda: all(word in gateway.log.read_text().rpartition("not reloaded")[2] for word in words), 20, f"{words} in the log")
+            poll(lambda: all(word in gateway.log.read_text().rpartition("not reloaded")[2] for word in words), 20, lambda: f"{words} in the log\n{tail(gateway.log)}")
             gateway.log.write_text("")
             operate(gateway, "reload", code=78)
         gateway.configuration.write_text(good)

@@ -89,6 +89,8 @@ class Counts(Watched):
         self.gateway.settled()
         poll(lambda: len(self.sink.taken) >= 5, 60, "envelopes at the sink")
         poll(lambda: self.scrape(self.gateway).get("ceralacca_queue_entries") == 0, 30, "an empty queue in the metrics")
+        # The ledger is looked at every few seconds, and not for each question.
+        poll(lambda: self.scrape(self.gateway).get("ceralacca_log_rows") == len(self.gateway.events()), 30, "all rows of the log in the metrics")
         after = self.scrape(self.gateway)
 
         def grown(name: str, **labels) -> float:
