@@ -40,6 +40,7 @@ extension Gateway {
   func drain(seconds: Int) -> String {
     let open = shared.counters.openConnections.load(ordering: .relaxed)
     guard drainState.begin(at: shared.now().unixSeconds) else { return "draining already, \(open) sessions" }
+    shared.measures.isDraining.set(1)
     shared.logger.notice("draining: nothing new is taken, \(open) sessions may end within \(seconds) seconds")
     WorkerThread(name: "drain") { [self] in
       rest(forSeconds: seconds, closes: true)

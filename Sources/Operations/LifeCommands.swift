@@ -4,7 +4,7 @@ import Threading
 /// `ceralacca reload`, `drain` and `restart`: an operator's word to a running gateway about its own life.
 public enum LifeCommands {
   /// Nothing ever comes in here: it is waited for.
-  private static let pause = Handoff<Void>()
+  static let pause = Handoff<Void>()
 
   /// Has everything read again. Ends with exit code 75 when something does not hold.
   public static func reload(configurationFile: String, say: (String) -> Void) throws {

@@ -168,7 +168,7 @@ extension QueueCommands {
       guard Date() < end else {
         throw CommandFailure("after \(seconds) s \(count) entries are still under way; the hold stays", exitCode: CommandFailure.tryAgain)
       }
-      Thread.sleep(forTimeInterval: 0.2)
+      LifeCommands.pause.wait(forSeconds: 1)
     }
   }
 

@@ -2,6 +2,7 @@ import Foundation
 import Journey
 import Ledger
 import Octets
+import PEC
 
 /// The queue on a terminal.
 enum QueueTable {
@@ -55,9 +56,14 @@ enum QueueTable {
   /// Whether an entry has one line, or two.
   static func isWide(_ columns: Int) -> Bool { columns >= 110 }
 
+  /// Columns of the longest kind, and of an identifier beside it.
+  private static let kind = MessageKind.allCases.map(\.rawValue.count).max() ?? 0
+  private static func identifier(_ columns: Int) -> Int { min(44, columns - kind - 1) }
+
   static func head(_ columns: Int) -> String {
-    guard isWide(columns) else { return "\(left("ID", 44)) KIND\n  " + row("ROUTE", "RCPT", "SIZE", "TRIES", "AGE", "NEXT", columns - 2) }
-    return "\(left("ID", 44)) \(left("KIND", 13)) " + row("ROUTE", "RCPT", "SIZE", "TRIES", "AGE", "NEXT", columns - 59)
+    let title = left("ID", identifier(columns)) + " "
+    guard isWide(columns) else { return "\(title)KIND\n  " + row("ROUTE", "RCPT", "SIZE", "TRIES", "AGE", "NEXT", columns - 2) }
+    return title + left("KIND", kind) + " " + row("ROUTE", "RCPT", "SIZE", "TRIES", "AGE", "NEXT", columns - 46 - kind)
   }
 
   static func lines(_ entry: QueueEntry, _ holds: QueueHolds, _ now: Int64, _ columns: Int) -> [String] {
@@ -68,8 +74,8 @@ enum QueueTable {
     }
     var lines =
       isWide(columns)
-      ? ["\(left(entry.id, 44)) \(left(entry.kind.rawValue, 13)) \(fields(columns - 59))"]
-      : ["\(left(entry.id, 44)) \(entry.kind.rawValue)", "  " + fields(columns - 2)]
+      ? ["\(left(entry.id, 44)) \(left(entry.kind.rawValue, kind)) \(fields(columns - 46 - kind))"]
+      : ["\(left(entry.id, identifier(columns))) \(entry.kind.rawValue)", "  " + fields(columns - 2)]
     if let first = (entry.recipients + entry.awaiting).first {
       let others = entry.recipients.count + entry.awaiting.count - 1
       lines.append(cut("    to \(ASCII.escaped(first))\(others == 0 ? "" : " and \(others) more")", columns))

@@ -38,7 +38,8 @@ public struct DeliveryFailure: Sendable, Equatable {
   }
 
   /// The domain says that it takes no mail (null MX, RFC 7505 §4.2).
-  public static let takesNoMail = DeliveryFailure(error: .noDomain, status: "5.1.10", italian: "il dominio di destinazione non riceve posta")
+  public static let takesNoMail = DeliveryFailure(
+    error: .noDomain, status: "5.1.10", italian: "il dominio di destinazione non riceve posta")
 
   /// The domain has nowhere to deliver to.
   public static let noDomain = DeliveryFailure(error: .noDomain, status: "5.1.2", italian: "dominio di destinazione inesistente")

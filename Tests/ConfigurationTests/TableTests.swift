@@ -121,7 +121,7 @@ import Testing
     ),
     Slip(
       "passwdFile: users", "passwdFile: users, dovecot: /run/auth",
-      "10:37: key 'users.dovecot': is '/run/auth', which is no place to connect to; write one like \"unix:/run/dovecot/auth-ceralacca\" or \"127.0.0.1:12345\""
+      "10:38: key 'users.dovecot': is '/run/auth', which is no place to connect to; write one like \"unix:/run/dovecot/auth-ceralacca\" or \"127.0.0.1:12345\""
     ),
     // Listeners.
     Slip("kind: trusted", "kind: Trusted", "13:13: key 'listeners[0].kind': is 'Trusted', which is not known; did you mean 'trusted'?"),

@@ -1,5 +1,6 @@
 """A gateway that is reloaded, gets other certificates, is followed by another process, drained: nobody is refused, nothing is lost."""
 
+import json
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from interop import base, compose
 from interop.authority import SERVER, Authority
-from interop.base import executable, new_folder, poll, spawn, tail
+from interop.base import executable, new_folder, poll, run, spawn, tail
 from interop.case import InteropTest
 from interop.lab import ALDO, ANNA, Gateway, Yaml
 from interop.shortsessions import ShortSessions, alive, end, judge, operate, pid_of
@@ -226,6 +227,8 @@ class Drain(Life):
         with self.assertRaises(OSError):
             Wire(gateway.ports.trusted)
         self.assertIsNone(gateway.process.poll())
+        report = json.loads(run([executable(), "status", "--json", "--config", gateway.configuration]).stdout)
+        self.assertIn("draining", [alarm["name"] for alarm in report["alarms"]])
         judge(self, gateway, load)
         self.assertEqual(gateway.stop(), 0)
 

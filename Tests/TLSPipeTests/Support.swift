@@ -63,7 +63,9 @@ struct TestKeys: Sendable {
     }
   }
 
-  func identity(_ name: String) -> ServerIdentity { ServerIdentity(certificatePEM: "\(folder)/\(name).pem", keyPEM: "\(folder)/\(name).key") }
+  func identity(_ name: String) -> ServerIdentity {
+    ServerIdentity(certificatePEM: "\(folder)/\(name).pem", keyPEM: "\(folder)/\(name).key")
+  }
 
   private func make(_ name: String, kind: [String], _ more: [String]) throws {
     let result = try run(
