@@ -59,6 +59,16 @@ class Login(InteropTest):
         with gateway.submission(user=None) as session:
             return session.command(f"AUTH PLAIN {plain(user, password)}").code
 
+    def end(self, dovecot: Dovecot) -> None:
+        """An authentication process outlives its master for as long as it has clients, and answers them."""
+        children = [int(pid) for pid in run(["pgrep", "-P", dovecot.process.pid]).stdout.split()]
+        dovecot.stop()
+        for child in children:
+            try:
+                os.kill(child, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
     def conversation(self, over_tcp: bool) -> None:
         dovecot, gateway = self.start(over_tcp)
         sent = compose.simple("Chi sono lo dice Dovecot", [ALDO])
@@ -97,7 +107,7 @@ class Login(InteropTest):
         """A name in the file is judged by the file; the others are Dovecot's."""
         dovecot, gateway = self.start(file=True, keeps=ANNA)
         self.assertEqual(self.asked(gateway, ALDO, PASSWORDS[ALDO]), 235)
-        dovecot.stop()
+        self.end(dovecot)
         self.assertEqual(self.asked(gateway, ANNA, PASSWORDS[ANNA]), 235)
         self.assertEqual(self.asked(gateway, ANNA, PASSWORDS[ANNA] + "x"), 535)
         self.assertEqual(self.asked(gateway, ALDO, PASSWORDS[ALDO]), 454)
@@ -105,14 +115,7 @@ class Login(InteropTest):
     def test_down_and_up_again(self):
         dovecot, gateway = self.start()
         self.assertEqual(self.asked(gateway, ANNA, PASSWORDS[ANNA]), 235)
-        # An authentication process outlives its master for as long as it has clients, and answers them.
-        children = [int(pid) for pid in run(["pgrep", "-P", dovecot.process.pid]).stdout.split()]
-        dovecot.stop()
-        for child in children:
-            try:
-                os.kill(child, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        self.end(dovecot)
         poll(lambda: {self.asked(gateway, ANNA, "wrong") for _ in range(6)} == {454}, 20, "Dovecot's end is noticed")
         for _ in range(3):
             self.assertEqual(self.asked(gateway, ANNA, PASSWORDS[ANNA]), 454, "neither let in nor refused for good")
