@@ -1,0 +1,136 @@
+"""What fails around the gateway, what it answers meanwhile, what it calls for, and that it goes on by itself."""
+
+import errno
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from interop import compose
+from interop.base import executable, poll, run, spawn
+from interop.case import InteropTest
+from interop.lab import ANNA, Gateway
+from interop.sink import Sink
+from interop.wire import Wire
+
+#: Megabytes of the small disk, and how many of them must be free for mail to be taken.
+DISK, LEAST = 160, 40
+
+#: A program that holds a ledger's lock until it is told to end.
+LOCK = """import sqlite3, sys
+ledger = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
+ledger.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+class SmallDisk(Gateway):
+    """A gateway whose data directory is a small disk of its own, in memory, that nobody else sees."""
+
+    def __init__(self, sink: Sink):
+        super().__init__(sink.port, edit=lambda yaml: yaml.set(f"{{ minimumFreeMegabytes: {LEAST}, segmentMegabytes: 4 }}", "limits"))
+        found = re.search(r'(?m)^dataDirectory: *"?([^"\n]+)', self.configuration.read_text())[1]
+        self.data = found if found.startswith("/") else f"{self.configuration.parent}/{found}"
+        os.makedirs(self.data, exist_ok=True)
+
+    def start(self, seconds: float = 60) -> "SmallDisk":
+        script = f"mount -t tmpfs -o size={DISK}m,mode=700 small '{self.data}' && exec '{executable()}' serve --config '{self.configuration}'"
+        self.process = spawn(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], self.log)
+        poll(self.answers, seconds, lambda: f"a greeting:\n{self.log.read_text()[-2000:]}")
+        return self
+
+    def answers(self) -> bool:
+        try:
+            with Wire(self.ports.trusted, seconds=5) as wire:
+                return wire.greeting.code == 220
+        except (OSError, AssertionError):
+            return False
+
+    @property
+    def disk(self) -> Path:
+        """The disk, seen from outside."""
+        return Path(f"/proc/{self.process.pid}/root{self.data}")
+
+    @property
+    def inside(self) -> list[str]:
+        """What runs a program where the disk is."""
+        return ["nsenter", "-t", str(self.process.pid), "-m", "--"]
+
+    def report(self) -> dict:
+        return json.loads(run(self.inside + [executable(), "status", "--json", "--config", str(self.configuration)]).stdout)
+
+    def alarms(self) -> set[str]:
+        return {alarm["name"] for alarm in self.report()["alarms"]}
+
+    def fill(self, left: int) -> Path:
+        """Takes all room but so many megabytes; to the last octet for 0."""
+        filler = self.disk / "filler"
+        with open(filler, "wb", buffering=0) as file:
+            try:
+                while left == 0 or os.statvfs(self.disk).f_bavail * 4096 > left << 20:
+                    file.write(bytes(65536))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+        return filler
+
+    def mail(self) -> int:
+        with self.trusted() as session:
+            return session.command(f"MAIL FROM:<{ANNA}>").code
+
+
+class Recovery(InteropTest):
+    def start(self) -> tuple[SmallDisk, Sink]:
+        self.need("unshare", "nsenter", "mount")
+        sink = Sink()
+        self.addCleanup(sink.stop)
+        gateway = SmallDisk(sink)
+        self.addCleanup(gateway.stop)
+        return gateway.start(), sink
+
+    def send(self, gateway: SmallDisk, subject: str) -> int:
+        sent = compose.simple(subject, ["giulia@posta.example.test"])
+        with gateway.trusted() as session:
+            if session.command(f"MAIL FROM:<{sent.sender}>").code != 250:
+                return 452
+            session.expect(f"RCPT TO:<{sent.recipients[0]}>", 250)
+            return session.data(sent.octets).code
+
+    def test_the_disk_is_full(self):
+        gateway, sink = self.start()
+        self.assertEqual(self.send(gateway, "Prima"), 250)
+        poll(lambda: len(sink.taken) == 1, 30, "the first envelope")
+        self.assertEqual(gateway.alarms() & {"disk-full", "storage-broken"}, set())
+        for left in (LEAST - 10, 1, 0):
+            with self.subTest(f"{left} MB left"):
+                filler = gateway.fill(left)
+                poll(lambda: gateway.mail() == 452, 20, "MAIL is answered 452")
+                poll(lambda: "disk-full" in gateway.alarms(), 20, "the alarm")
+                self.assertEqual(self.send(gateway, "Durante"), 452)
+                filler.unlink()
+                poll(lambda: gateway.mail() == 250, 20, "MAIL is taken again")
+                poll(lambda: gateway.alarms() & {"disk-full", "ledger-refuses", "storage-broken"} == set(), 20, lambda: f"no alarm: {gateway.alarms()}")
+                before = len(sink.taken)
+                self.assertEqual(self.send(gateway, f"Dopo, {left}"), 250)
+                poll(lambda: len(sink.taken) == before + 1, 30, "the envelope")
+
+    def test_the_ledger_takes_nothing(self):
+        """Somebody holds the ledger's lock: a forgotten program, a backup tool."""
+        gateway, sink = self.start()
+        self.assertEqual(self.send(gateway, "Prima"), 250)
+        poll(lambda: len(sink.taken) == 1, 30, "the first envelope")
+        stranger = subprocess.Popen(
+            gateway.inside + [sys.executable, "-c", LOCK, f"{gateway.data}/ledger.sqlite"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(stranger.communicate)
+        self.assertEqual(stranger.stdout.readline(), b"held\n")
+        self.assertEqual(self.send(gateway, "Durante"), 451)
+        poll(lambda: "ledger-refuses" in gateway.alarms(), 60, lambda: f"the alarm, and not {gateway.alarms()}")
+        stranger.communicate()
+        poll(lambda: self.send(gateway, "Dopo") == 250, 60, "mail is taken again")
+        poll(lambda: "ledger-refuses" not in gateway.alarms(), 20, "no alarm any more")
+        poll(lambda: any("Dopo" in str(taken) for taken in sink.taken) or len(sink.taken) >= 2, 30, "the envelope")
+        verified = run(gateway.inside + [executable(), "log", "verify", "--config", gateway.configuration])
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
