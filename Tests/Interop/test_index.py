@@ -1,8 +1,10 @@
 """The provider index from a directory server and from an HTTPS server: fetched, verified, refused when tampered with, kept through an
 outage. What holds is seen from outside, by the class of a recipient in an acceptance receipt."""
 
+import json
 import os
 import re
+import time
 
 from interop import authority, base, compose
 from interop.authority import SERVER, Authority, Identity
@@ -108,6 +110,24 @@ class ByHTTPS(Index):
         self.assertIn(NEW, said, "the change is not told")
         self.assertTrue(self.is_known(NEW))
         self.assertIn(NEW, self.gateway.log.read_text(), "the change is not in the log")
+
+    def alarms(self) -> set[str]:
+        done = run([executable(), "status", "--json", "--config", self.gateway.configuration])
+        return {alarm["name"] for alarm in json.loads(done.stdout)["alarms"]}
+
+    def test_an_index_of_three_days_ago(self):
+        """It holds, and somebody is called; the next one that comes ends the alarm."""
+        self.file.write_bytes(self.signed(self.old))
+        then = time.time() - 3 * 86400
+        os.utime(self.file, (then, then))
+        publisher = self.publisher(None)
+        self.start_https(publisher)
+        poll(lambda: "index-stale" in self.alarms(), 20, "the alarm")
+        self.assertTrue(self.is_known("pec.gamma.test"), "the old index holds")
+        publisher.octets = self.signed(self.more())
+        self.fetched()
+        poll(lambda: "index-stale" not in self.alarms(), 20, "no alarm any more")
+        self.assertTrue(self.is_known(NEW))
 
     def test_tampered_copies_are_refused(self):
         good = self.signed(self.old)
