@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 #: Modules whose tests look at times or loads come last, one by one.
-ALONE = ("test_load", "test_limits", "test_scanner_faults", "test_scanner_swap", "test_key_memory")
+ALONE = ("test_load", "test_limits", "test_scanner_faults", "test_scanner_swap", "test_key_memory", "test_tls_grades")
 
 _BEGINS = re.compile(r"\[\d+/\d+\] (\S+)$")
 
