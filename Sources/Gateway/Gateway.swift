@@ -192,6 +192,10 @@ public final class Gateway: Sendable {
     watch.finish()
     shared.note(.logClosed, "the gateway ends in order")
     shared.finish()
+    // Who restarts us holds us: all parts are to end with the last who does.
+    restarting.withLock { $0 = nil }
+    // Its file is left whole, without a write-ahead log beside it.
+    do { try logKeeper.ledger.close() } catch { shared.logger.error("the ledger could not be closed: \(error)") }
   }
 
   /// Who restarts this process when an operator asks for it: `begin` is given whom to tell what came of it.

@@ -132,6 +132,8 @@ public final class Ledger: LedgerReading {
         log?.apply(LogProgress(tail: known.tail, runs: [], step: step))
       }
     }
+    // The last connection to end removes the write-ahead log, and one that only reads cannot.
+    pool.invalidateReadOnlyConnections()
     do { try pool.close() } catch { throw LedgerError(error, path: path) }
   }
 

@@ -62,6 +62,7 @@ final class Predecessor {
   static let descriptor: Int32 = 3
 
   private let channel: Channel
+  private let parent = getppid()
   /// Its listening sockets.
   let sockets: [HandedSocket]
 
@@ -87,9 +88,13 @@ final class Predecessor {
   /// Says that all is ready here, and waits until the process before this one has ended.
   func takeOver() throws {
     try channel.send(Array("ready".utf8), waitingMilliseconds: 10_000)
-    while true {
-      do { _ = try channel.receive(waitingMilliseconds: nil, takingDescriptor: false) } catch ChannelError.closed { return }
+    var isThere = true
+    while isThere {
+      do { _ = try channel.receive(waitingMilliseconds: nil, takingDescriptor: false) } catch ChannelError.closed { isThere = false }
     }
+    // Its descriptors are closed one after the other as it ends, and the spool's lock may come behind the channel. We are somebody else's
+    // child once all are.
+    for _ in 0..<10 where getppid() == parent { LifeCommands.pause.wait(forSeconds: 1) }
   }
 
   /// Says why this process cannot take over.

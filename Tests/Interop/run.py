@@ -43,6 +43,8 @@ class Result(unittest.TestResult):
     def __init__(self, total: int):
         super().__init__()
         self.total, self.passed = total, 0
+        # A class that cannot be set up fails before its first test begins.
+        self._began = time.monotonic()
 
     def startTest(self, test):
         super().startTest(test)

@@ -178,7 +178,7 @@ class Searching(LogTest):
         for row in dice.sample([row for row in rows if row["sender"]], 24):
             recipient = row.get("recipient") or dice.choice(row["recipients"])["address"]
             facts = {"sender": row["sender"], "recipient": recipient, "day": row["time"][:10], "event": [row["event"]]}
-            facts |= {"provider": row["provider"], "address": dice.choice([row["sender"], recipient])}
+            facts |= {"address": dice.choice([row["sender"], recipient])} | ({"provider": row["provider"]} if row["provider"] else {})
             known = folded(row.get("subject") or "")
             for name, value in (("subject", dice.sample(known, 1) if known else None), ("error", row.get("error"))):
                 if value:
