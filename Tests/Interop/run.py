@@ -87,8 +87,9 @@ def main() -> int:
     if given.keep:
         os.environ["INTEROP_KEEP"] = "1"
     sys.path.insert(0, str(HERE))
-    from interop import base
+    from interop import base, ownroot
 
+    ownroot.enter()
     os.environ["INTEROP_SEED"] = str(base.SEED)
     tests = list(every(unittest.defaultTestLoader.discover(str(HERE), pattern="test_*.py", top_level_dir=str(HERE))))
     # A module that imports another's class brings its tests a second time.
