@@ -88,7 +88,7 @@ def memory(stage: Stage) -> None:
     stage.goals.found(10, each, 1)
 
 
-def _on_disk(folder: Path) -> int | None:
+def written_so_far(folder: Path) -> int | None:
     """Octets that the disk below a folder was given so far, the file system's journal included; None where the system does not say.
 
     What it says of a process (`write_bytes`) is not that: each time a page is touched it counts the whole piece of the page cache that
@@ -137,7 +137,7 @@ def receipts(stage: Stage) -> None:
     _settle(subject, maker, folder)
     path = folder / "envelope.eml"
     path.write_bytes(maker.make(_LARGE, 1, addresses)[0].octets)
-    before, disk = _written(subject), _on_disk(subject.gateway.folder)
+    before, disk = _written(subject), written_so_far(subject.gateway.folder)
     began = time.monotonic()
     sinks = [Sink(subject.world, messages=_RECEIPTS + 1), Sink(subject.mailboxes, "--lmtp")]
     try:
@@ -156,7 +156,7 @@ def receipts(stage: Stage) -> None:
         raise Failed(f"receipts: {arrived['octets']:,} octets of receipts are fewer than {_RECEIPTS} whole messages have")
     # With what was made ready for the next messages meanwhile, and with what others wrote.
     counted, size = _written(subject) - before, path.stat().st_size
-    after = _on_disk(subject.gateway.folder)
+    after = written_so_far(subject.gateway.folder)
     written = counted if disk is None or after is None else after - disk
     print(
         f"\nFifty complete receipts of 30 MB: {written / 1e6:.1f} MB written for a message of {size / 1e6:.1f} MB, which is "

@@ -211,10 +211,11 @@ def _prove_receipts(stage: Stage, load: Load) -> None:
 class Envelopes:
     """Loads of transport envelopes of another provider, each with its own PEC id and signature, made before the clock starts."""
 
-    def __init__(self, stage: Stage):
+    def __init__(self, stage: Stage, subject: Ceralacca | None = None):
+        """`subject`: the gateway that they are for, when it is not the stage's incoming point."""
         self._folder, self._number = stage.folder / "envelopes", 0
         self._folder.mkdir(exist_ok=True)
-        self._maker = Maker(stage.incoming_point.gateway.folder)
+        self._maker = Maker((subject or stage.incoming_point).gateway.folder)
 
     def load(self, size: int, count: int, sessions: int) -> Load:
         """The folder of the load before is emptied: nothing is sent to one subject twice."""
