@@ -25,6 +25,7 @@ ELSEWHERE = {
     "./Benchmarks/run instructions": ".ci/run",
     "./Benchmarks/run copies": ".ci/run",
     "./Benchmarks/run queued logged start": ".ci/run",
+    "./Benchmarks/run sizing": ".ci/run",  # the quick form of it
     "./Appliance/run lab --dir /tmp/lab --base-port 25000": None,  # the laboratory of this test
     "swift build -c release --product ceralacca --static-swift-stdlib": "Appliance/common",
     "swift build -c release --product ceralacca-scanner --static-swift-stdlib": "Appliance/common",
