@@ -94,9 +94,10 @@ public final class Gateway: Sendable {
   ///   - levels: switch of the logger's level, for `reload`.
   ///   - writesLog: false leaves the rows of the certified log out, to measure what they cost; on loopback only.
   ///   - beforeStorage: called once everything is ready but ledger and spool.
+  ///   - beforeSessions: called on this thread before anybody is greeted.
   public static func start(
     _ configuration: GatewayConfiguration, file: String? = nil, doors: Doors? = nil, levels: LogLevelSwitch? = nil, writesLog: Bool = true,
-    beforeStorage: (() throws -> Void)? = nil, logger: Logger
+    beforeStorage: (() throws -> Void)? = nil, beforeSessions: () throws -> Void = {}, logger: Logger
   ) throws -> Gateway {
     let descriptors = ProcessLimits.raiseOpenDescriptors()
     if descriptors < configuration.limits.connection.maximumConnections + 200 {
@@ -109,6 +110,7 @@ public final class Gateway: Sendable {
     if let reason = parts.scanner?.waitUntilReady(seconds: 120) {
       logger.critical("nothing is taken until the virus scanner works: \(reason)")
     }
+    try beforeSessions()
     let drained = Handoff<Void>()
     let shared = try SharedState(parts) { drained.send(()) }
     let box = GatewayBox()

@@ -47,14 +47,17 @@ public enum Service {
       if let name = user ?? configuration.user { try SystemUser.become(name) }
       if SystemUser.isRoot { logger.warning("this gateway runs as root: name a user with the key `user`") }
       let loop = try Loop()
+      var endings: [SignalWatch] = []
       let gateway = try Gateway.start(
         configuration, file: configurationFile, doors: doors, levels: levels, writesLog: writesLog,
-        beforeStorage: predecessor.map { predecessor in { try predecessor.takeOver() } }, logger: logger)
+        beforeStorage: predecessor.map { predecessor in { try predecessor.takeOver() } },
+        beforeSessions: { endings = try ServiceRun.endings(loop) }, logger: logger)
       for address in gateway.addresses { logger.notice("listening on \(address)") }
       if let address = gateway.metricsAddress { logger.notice("metrics, health and readiness on http://\(address)") }
       // Where log lines go to standard output it is theirs alone: who reads them wants one form.
       if configuration.log.output == .stderr { say("ceralacca: listening on \(gateway.addresses.joined(separator: ", "))") }
       try ServiceRun(gateway, manager, configurationFile, logger).untilTheEnd(loop)
+      _ = endings
     } catch let failure as CommandFailure {
       predecessor?.give(up: failure.message)
       throw failure

@@ -29,10 +29,15 @@ final class ServiceRun: Sendable {
     (self.gateway, self.manager, self.file, self.logger) = (gateway, manager, file, logger)
   }
 
+  /// Lets SIGINT and SIGTERM end the loop, one that does not run yet as soon as it does. From the first greeting on a session is owed an
+  /// end in order; what was only being made may go as the signal wants it.
+  static func endings(_ loop: Loop) throws -> [SignalWatch] {
+    try [SIGINT, SIGTERM].map { try loop.onSignal($0) { loop.stop() } }
+  }
+
   /// Runs until the end that a signal or another process brings.
   func untilTheEnd(_ loop: Loop) throws {
     var watches: [SignalWatch] = []
-    for number in [SIGINT, SIGTERM] { watches.append(try loop.onSignal(number) { loop.stop() }) }
     // Not on the loop: a large index, or a token, takes seconds.
     watches.append(try loop.onSignal(SIGHUP) { [self] in WorkerThread(name: "reload") { [self] in reload() }.detach() })
     let remote = loop.remote

@@ -1,5 +1,6 @@
 """A gateway that is reloaded, gets other certificates, is followed by another process, drained: nobody is refused, nothing is lost."""
 
+import contextlib
 import json
 import os
 import re
@@ -100,6 +101,39 @@ class Reload(Life):
         with gateway.trusted() as wire:
             self.assertEqual(wire.greeting.code, 220)
         operate(gateway, "reload")
+
+
+class Beginning(Life):
+    def test_a_stop_behind_the_first_greeting(self):
+        """Who is greeted by a gateway that is only starting has one that ends in order: it cannot write its own first line yet."""
+        gateway = Gateway(edit=two_lanes)
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writing, b"x" * 4096)
+        os.set_blocking(writing, True)
+        with open(gateway.log, "wb") as log:
+            process = subprocess.Popen([executable(), "serve", "--config", gateway.configuration], stdout=writing, stderr=log)
+        self.addCleanup(process.wait, 60)
+        self.addCleanup(process.kill)
+        os.close(writing)
+
+        def greets() -> bool:
+            try:
+                with Wire(gateway.ports.trusted, seconds=5) as wire:
+                    return wire.greeting.code == 220
+            except (OSError, AssertionError):
+                return False
+
+        poll(greets, 60, lambda: f"a greeting; the gateway's last words:\n{tail(gateway.log)}")
+        process.send_signal(signal.SIGTERM)
+        self.assertIsNone(process.poll())
+        with open(reading, "rb") as pipe:
+            self.assertIn(b"listening on", pipe.read())
+        self.assertEqual(process.wait(60), 0)
+        self.assertIn("stopped", gateway.log.read_text())
+        self.assertEqual(list((gateway.folder / "alfa" / "data").glob("ledger.sqlite-wal")), [])
 
 
 class Certificates(Life):
