@@ -37,7 +37,7 @@ final class Committer: Sendable {
   /// - Parameter dispatch: hands what was put into the queue to the lanes that deliver it. Called as soon as it is durable, and before
   ///   anything else that is committed later becomes so: an entry is never with its lane after it was settled.
   init(
-    spool: Spool, ledger: Ledger, counters: Counters, measures: Measures = Measures(lanes: 0, listeners: [], routes: []), logger: Logger,
+    spool: Spool, ledger: Ledger, counters: Counters, measures: Measures = Measures(lanes: 0, routes: []), logger: Logger,
     dispatch: @escaping @Sendable ([PendingDelivery]) -> Void = { _ in }
   ) {
     threads = Mutex([])

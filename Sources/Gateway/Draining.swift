@@ -30,6 +30,7 @@ extension Gateway {
         return held.doors.filter { !$0.isHandedIn }
       }
       for socket in closing.flatMap(\.sockets) { socket.stop() }
+      watch.adopt(doors.withLock { $0 })
     }
     let until = ContinuousClock.now + .seconds(seconds)
     while shared.counters.openConnections.load(ordering: .relaxed) > 0, ContinuousClock.now < until { shared.waitForRest() }

@@ -48,7 +48,7 @@ public final class Gateway: Sendable {
   private let logKeeper: LogKeeper
   private let pager: QueuePager
   private let stocktaking: Stocktaking
-  private let watch: Watch
+  let watch: Watch
   /// Metrics and health over HTTP, where they are told.
   private let watchService = Mutex<HTTPService?>(nil)
   /// Listening addresses, in the order of the configuration, with the ports the system gave.
@@ -67,7 +67,7 @@ public final class Gateway: Sendable {
     logKeeper = LogKeeper(shared, parts, inboxes: inboxes)
     pager = QueuePager(shared, parts.ledger, inboxes: inboxes)
     stocktaking = parts.stocktaking
-    watch = Watch(shared, parts, addresses: doors.addresses)
+    watch = Watch(shared, parts, doors)
     self.shared = shared
     self.inboxes = inboxes
     self.threads = Mutex(threads)

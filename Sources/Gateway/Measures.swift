@@ -5,6 +5,7 @@ import PEC
 import SMTPWire
 import ScanWire
 import Signing
+import Synchronization
 import Threading
 
 /// Which of the provider's points (RFC 6109 §1.2.2) a message came to.
@@ -79,7 +80,7 @@ enum ScanWord: String, CaseIterable, Sendable {
 
 /// What is counted while messages pass: atomics that any thread adds to and a scrape reads. No label comes from a peer.
 final class Measures: Sendable {
-  let connections: Counts<String>
+  let connections = Counts(Measures.listenerKinds)
   let refusedConnections = Counts(["421", "554", "other"])
   let authentications = Counts(["accepted", "rejected", "unavailable"])
   let messages = Counts(IntakePoint.allCases.flatMap { point in IntakeOutcome.allCases.map { Pair(point, $0) } })
@@ -95,10 +96,14 @@ final class Measures: Sendable {
   let recipients = Counts<IntakePoint>()
   let replySeconds: [IntakePoint: Histogram]
   let emitted = Counts<MessageKind>()
-  let deliveries: Counts<Pair<String, DeliveryStatus>>
-  /// Routes that are known, and one for those that are not any more.
-  let routes: [String]
+  private let ways: Mutex<(routes: [String], deliveries: Counts<Pair<String, DeliveryStatus>>)>
+  /// Routes of the configuration that holds, and one for those that it has no more.
+  var routes: [String] { ways.withLock { $0.routes } }
+  /// What was heard on each of them.
+  var deliveries: Counts<Pair<String, DeliveryStatus>> { ways.withLock { $0.deliveries } }
   static let otherRoute = "other"
+  /// All kinds of listeners there are: a reload may bring one that the start had not.
+  static let listenerKinds = ["submission", "submissions", "trusted", "incoming"]
 
   let signingSeconds = Histogram(bounds: Measures.fineNanoseconds, partsOfUnit: 1_000_000_000)
   let batchSeconds = Histogram(bounds: Measures.fineNanoseconds, partsOfUnit: 1_000_000_000)
@@ -117,17 +122,25 @@ final class Measures: Sendable {
   private static let nanoseconds = [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000].map { $0 * 1_000_000 }
   private static let fineNanoseconds = [500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000].map { $0 * 1000 }
 
-  /// - Parameters:
-  ///   - listeners: kinds of listeners there are.
-  ///   - routes: as `Route.text` has them.
-  init(lanes: Int, listeners: [String], routes: [String]) {
-    connections = Counts(listeners)
-    self.routes = routes + [Measures.otherRoute]
-    deliveries = Counts(self.routes.flatMap { route in DeliveryStatus.allCases.map { Pair(route, $0) } })
+  /// - Parameter routes: as `Route.text` has them.
+  init(lanes: Int, routes: [String]) {
+    let keys = Measures.keys(routes)
+    ways = Mutex((keys.routes, Counts(keys.pairs)))
     replySeconds = Dictionary(
       uniqueKeysWithValues: IntakePoint.allCases.map { ($0, Histogram(bounds: Measures.nanoseconds, partsOfUnit: 1_000_000_000)) })
     beats = (0..<lanes).map { _ in Count() }
     for beat in beats { beat.set(MonotonicClock.nanoseconds()) }
+  }
+
+  /// Counts other routes from now on. One that stays goes on where it was; what is heard of one that is gone counts for `other`.
+  func adopt(routes: [String]) {
+    let keys = Measures.keys(routes)
+    ways.withLock { $0 = (keys.routes, Counts(keys.pairs, continuing: $0.deliveries)) }
+  }
+
+  private static func keys(_ routes: [String]) -> (routes: [String], pairs: [Pair<String, DeliveryStatus>]) {
+    let all = routes + [otherRoute]
+    return (all, all.flatMap { route in DeliveryStatus.allCases.map { Pair(route, $0) } })
   }
 
   /// The word for a listener.
@@ -197,7 +210,8 @@ final class Measures: Sendable {
       case .later: .deferred
       case .failed: .bounced
       }
-    if !deliveries.add(Pair(route, status)) { deliveries.add(Pair(Measures.otherRoute, status)) }
+    let counts = deliveries
+    if !counts.add(Pair(route, status)) { counts.add(Pair(Measures.otherRoute, status)) }
   }
 
   func scanned(_ outcome: ScanOutcome, since: Int) {

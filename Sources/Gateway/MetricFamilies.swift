@@ -31,9 +31,9 @@ extension Watch {
   }
 
   private func taking(_ report: StatusReport) -> [MetricFamily] {
-    let measures = shared.measures
+    let measures = subject.shared.measures
     var connections = MetricFamily("ceralacca_connections", .counter, "Connections taken, by kind of listener.")
-    for (kind, count) in measures.connections.all { connections.add(count, Label("listener", kind)) }
+    for (kind, count) in report.sessions.connections.sorted(by: { $0.key < $1.key }) { connections.add(count, Label("listener", kind)) }
     var refused = MetricFamily("ceralacca_connections_refused", .counter, "Connections refused before a session began, by SMTP code.")
     for (code, count) in measures.refusedConnections.all { refused.add(count, Label("code", code)) }
     var logins = MetricFamily("ceralacca_authentications", .counter, "AUTH exchanges, by outcome.")
@@ -67,7 +67,7 @@ extension Watch {
   }
 
   private func moving(_ report: StatusReport) -> [MetricFamily] {
-    let measures = shared.measures
+    let measures = subject.shared.measures
     var queued = MetricFamily("ceralacca_messages_queued", .counter, "Messages put into the queue, by kind: made here, or passed on.")
     for (kind, count) in measures.emitted.all { queued.add(count, Label("kind", kind.rawValue)) }
     var deliveries = MetricFamily("ceralacca_deliveries", .counter, "What was heard of recipients, by route: sent, deferred, bounced.")
@@ -94,7 +94,7 @@ extension Watch {
   }
 
   private func certifying(_ report: StatusReport) -> [MetricFamily] {
-    let measures = shared.measures
+    let measures = subject.shared.measures
     var signer = MetricFamily("ceralacca_signer", .info, "What signs.")
     signer.add(1, Label("backend", report.signer.backend))
     var signatures = MetricFamily("ceralacca_signatures", .counter, "Signatures, by outcome; faulty ones did not verify and were not used.")
@@ -127,7 +127,7 @@ extension Watch {
 
   private func scanning(_ report: StatusReport) -> [MetricFamily] {
     guard let scanner = report.scanner else { return [] }
-    let measures = shared.measures
+    let measures = subject.shared.measures
     var engine = MetricFamily("ceralacca_scanner", .info, "Engine and signatures that messages are looked at with.")
     engine.add(1, Label("engine", scanner.engine), Label("database", scanner.database))
     var scans = MetricFamily("ceralacca_scans", .counter, "Scans asked for, by what they said.")
@@ -149,7 +149,7 @@ extension Watch {
   }
 
   private func keeping(_ report: StatusReport) -> [MetricFamily] {
-    let measures = shared.measures
+    let measures = subject.shared.measures
     let storage = report.storage
     var seconds = MetricFamily("ceralacca_commit_seconds", .histogram, "Time that a transaction of the ledger took.")
     seconds.add(measures.commitSeconds.reading)

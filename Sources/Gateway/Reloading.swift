@@ -132,6 +132,8 @@ extension Gateway {
     levels?.set(Logger.Level(rawValue: effective.log.level.rawValue) ?? .info)
     configuration.withLock { $0 = effective }
     if !drainState.isDraining { doors.withLock { $0 = fixed } }
+    // Before anybody works by the new settings: what he does is counted under their names.
+    watch.adopt(next, effective, doors.withLock { $0 })
     settle(next, fixed, plans)
     if !drainState.isDraining {
       let gone = old.doors.filter { door in !door.isHandedIn && !fixed.doors.contains { $0.isAt(door.settings) } }

@@ -9,19 +9,29 @@ import Threading
 
 extension Watch {
   /// How things are: atomics of now, and what the last look found.
+  func report() -> StatusReport { StatusMaker(subject: subject, look: look, metricsAddress: metricsAddress).report() }
+}
+
+/// Makes one report, of one set of settings and one look.
+private struct StatusMaker {
+  let subject: Watch.Subject
+  let look: Watch.Look
+  let metricsAddress: String?
+  private var shared: SharedState { subject.shared }
+  private var configuration: GatewayConfiguration { subject.configuration }
+
   func report() -> StatusReport {
-    let look = self.look
     let now = shared.now().unixSeconds
     let age = Double(MonotonicClock.nanoseconds() - look.at) / 1e9
     var report = StatusReport(
       version: Gateway.version, hostname: configuration.hostname, provider: configuration.provider.name,
       process: Int(ProcessInfo.processInfo.processIdentifier), startedAt: shared.startedAt, at: now, lookAgeSeconds: age,
-      listeners: listeners, metricsAddress: metricsAddress, isDraining: shared.measures.isDraining.value != 0, sessions: sessions(),
+      listeners: subject.listeners, metricsAddress: metricsAddress, isDraining: shared.measures.isDraining.value != 0, sessions: sessions(),
       intake: IntakePoint.allCases.map(intake),
       queued: Dictionary(uniqueKeysWithValues: shared.measures.emitted.all.filter { $0.value > 0 }.map { ($0.key.rawValue, $0.value) }),
-      deliveries: ways(), queue: queue(look), signer: signer(), tlsNotAfter: shared.presentTLS?.certificateNotAfterUnixSeconds,
-      scanner: scanner(look), clock: clockState(), index: index(now), storage: storage(look),
-      deadlines: StatusReport.Deadlines(pending: look.deadlines, nextAt: look.nextDeadline), log: certifiedLog(look),
+      deliveries: ways(), queue: queue(), signer: signer(), tlsNotAfter: shared.presentTLS?.certificateNotAfterUnixSeconds,
+      scanner: scanner(), clock: clockState(), index: index(now), storage: storage(),
+      deadlines: StatusReport.Deadlines(pending: look.deadlines, nextAt: look.nextDeadline), log: certifiedLog(),
       laneSilenceSeconds: shared.measures.silences.map { Double($0) / 1e9 }, memoryBytes: look.process.residentBytes,
       processorSeconds: look.process.processorSeconds, openDescriptors: look.process.openDescriptors, alarms: [])
     report.alarms = Alarms.judge(report)
@@ -33,8 +43,15 @@ extension Watch {
     func all(_ counts: Counts<String>) -> [String: Int] { Dictionary(uniqueKeysWithValues: counts.all.map { ($0.key, $0.value) }) }
     return StatusReport.Sessions(
       open: shared.counters.openConnections.load(ordering: .relaxed), maximum: shared.limits.connection.maximumConnections,
-      connections: all(measures.connections), refusedConnections: all(measures.refusedConnections),
+      connections: connections(), refusedConnections: all(measures.refusedConnections),
       authenticated: measures.authentications["accepted"], authenticationsRejected: measures.authentications["rejected"])
+  }
+
+  /// By the kinds of listeners there are, and those that there were.
+  private func connections() -> [String: Int] {
+    let kinds = Set(subject.listeners.map(\.kind))
+    let counts = shared.measures.connections.all.filter { $0.value > 0 || kinds.contains($0.key) }
+    return Dictionary(uniqueKeysWithValues: counts.map { ($0.key, $0.value) })
   }
 
   private func intake(_ point: IntakePoint) -> StatusReport.Intake {
@@ -57,7 +74,7 @@ extension Watch {
   }
 
   /// Routes that the configuration has no more are one: what was queued years ago must not make labels for ever.
-  private func queue(_ look: Look) -> StatusReport.Queue {
+  private func queue() -> StatusReport.Queue {
     let known = Set(shared.measures.routes)
     var parts: [String: StatusReport.Queue.Part] = [:]
     for one in look.queue {
@@ -83,7 +100,7 @@ extension Watch {
       busySeconds: Double(figures.busyNanoseconds) / 1e9)
   }
 
-  private func scanner(_ look: Look) -> StatusReport.Scanner? {
+  private func scanner() -> StatusReport.Scanner? {
     guard let settings = configuration.scanner, let status = shared.scanner?.status else { return nil }
     let figures = status.figures
     return StatusReport.Scanner(
@@ -109,7 +126,7 @@ extension Watch {
       revocationListOldestAt: lists.oldestIssued)
   }
 
-  private func storage(_ look: Look) -> StatusReport.Storage {
+  private func storage() -> StatusReport.Storage {
     let counters = shared.counters
     let measures = shared.measures
     let since = measures.commitsFailSince.value
@@ -122,7 +139,7 @@ extension Watch {
       commits: counters.commits.load(ordering: .relaxed), commitFailures: measures.commitFailures.value, quarantined: look.quarantined)
   }
 
-  private func certifiedLog(_ look: Look) -> StatusReport.CertifiedLog {
+  private func certifiedLog() -> StatusReport.CertifiedLog {
     let stamps = !configuration.certifiedLog.timeStamps.authorities.isEmpty
     return StatusReport.CertifiedLog(
       rows: Int(clamping: look.rows), unsealedRows: Int(clamping: look.unsealedRows), lastSealAt: look.lastSealAt,

@@ -31,10 +31,15 @@ final class Watch: Sendable {
     var process = ProcessFigures()
   }
 
-  let shared: SharedState
-  let configuration: GatewayConfiguration
-  /// Listeners with the ports that the system gave.
-  let listeners: [StatusReport.Listener]
+  /// What is told of; a reload brings another.
+  struct Subject: Sendable {
+    let shared: SharedState
+    let configuration: GatewayConfiguration
+    /// Listeners with the ports that the system gave.
+    let listeners: [StatusReport.Listener]
+  }
+
+  private let held: Mutex<Subject>
   private let ledger: Ledger
   private let last = Mutex(Look())
   private let metricsAt = Mutex<String?>(nil)
@@ -43,11 +48,9 @@ final class Watch: Sendable {
   /// Folders of the quarantine are counted so seldom, in nanoseconds.
   private static let slowNanoseconds = 60_000_000_000
 
-  init(_ shared: SharedState, _ parts: GatewayParts, addresses: [String]) {
-    self.shared = shared
-    configuration = parts.configuration
+  init(_ shared: SharedState, _ parts: GatewayParts, _ doors: Doors) {
+    held = Mutex(Subject(shared: shared, configuration: parts.configuration, listeners: Watch.listeners(doors)))
     ledger = parts.ledger
-    listeners = zip(parts.configuration.listeners, addresses).map { StatusReport.Listener(kind: $0.kind.name, address: $1) }
     look(isSlow: true)
     thread.withLock { $0 = WorkerThread(name: "watch", niceness: 5) { [self] in work() } }
   }
@@ -55,6 +58,24 @@ final class Watch: Sendable {
   func finish() {
     ending.close()
     thread.withLock { $0.take() }?.join()
+  }
+
+  /// What holds now.
+  var subject: Subject { held.withLock { $0 } }
+
+  /// Tells of other settings from now on.
+  func adopt(_ shared: SharedState, _ configuration: GatewayConfiguration, _ doors: Doors) {
+    shared.measures.adopt(routes: Measures.routes(shared))
+    held.withLock { $0 = Subject(shared: shared, configuration: configuration, listeners: Watch.listeners(doors)) }
+  }
+
+  /// Tells of other listeners from now on.
+  func adopt(_ doors: Doors) {
+    held.withLock { $0 = Subject(shared: $0.shared, configuration: $0.configuration, listeners: Watch.listeners(doors)) }
+  }
+
+  private static func listeners(_ doors: Doors) -> [StatusReport.Listener] {
+    zip(doors.doors, doors.addresses).map { StatusReport.Listener(kind: $0.settings.kind.name, address: $1) }
   }
 
   var look: Look { last.withLock { $0 } }
@@ -79,6 +100,8 @@ final class Watch: Sendable {
   }
 
   private func look(isSlow: Bool) {
+    let subject = self.subject
+    let (shared, configuration) = (subject.shared, subject.configuration)
     var next = look
     // A ledger that cannot be read says so where it is used; here the numbers grow old, and their age is told.
     do {
@@ -128,8 +151,14 @@ final class Watch: Sendable {
 extension Measures {
   /// The counts of a gateway with these parts.
   convenience init(_ parts: GatewayParts) {
-    let configuration = parts.configuration
-    let routes = parts.nextHops.keys.filter { $0 != SharedState.mailboxRoute }.sorted().map { "relay:\($0)" }
-    self.init(lanes: configuration.lanes, listeners: configuration.listeners.map(\.kind.name), routes: ["mailbox"] + routes)
+    self.init(lanes: parts.configuration.lanes, routes: Measures.routes(parts.nextHops, parts.exchangeRoutes))
+  }
+
+  /// The ways out that a configuration has, as `Route.text` has them.
+  static func routes(_ shared: SharedState) -> [String] { routes(shared.nextHops, shared.exchangeRoutes) }
+
+  private static func routes(_ nextHops: [String: NextHop], _ exchangeRoutes: [String: ExchangeRoute]) -> [String] {
+    let names = nextHops.keys.filter { $0 != SharedState.mailboxRoute } + exchangeRoutes.keys
+    return ["mailbox"] + names.sorted().map { "relay:\($0)" }
   }
 }

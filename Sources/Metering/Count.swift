@@ -19,7 +19,7 @@ public final class Count: Sendable {
 
 /// Counts by a label whose values are known from the start: nothing that a peer says can make another.
 public struct Counts<Key: Hashable & Sendable>: Sendable {
-  private let cells: [Key: Count]
+  private var cells: [Key: Count]
   private let order: [Key]
 
   /// A count for each key; a key that comes again is one.
@@ -32,6 +32,12 @@ public struct Counts<Key: Hashable & Sendable>: Sendable {
     }
     self.cells = cells
     self.order = order
+  }
+
+  /// Counts for these keys, which go on where `old` has counted them, and begin at nought where it has not.
+  public init(_ keys: some Sequence<Key>, continuing old: Counts) {
+    self.init(keys)
+    for key in order { if let cell = old.cells[key] { cells[key] = cell } }
   }
 
   /// Adds under a key. One that is not known is not counted; false then.

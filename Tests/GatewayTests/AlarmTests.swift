@@ -98,7 +98,7 @@ import Testing
   private static let access = ServerProfile.Trust.submission(implicitTLS: true)
 
   @Test func outcomesOfMessages() {
-    let measures = Measures(lanes: 1, listeners: ["submissions"], routes: ["mailbox"])
+    let measures = Measures(lanes: 1, routes: ["mailbox"])
     measures.replied(Verdict(code: 250, enhanced: "2.0.0", text: ""), Self.access, since: 0, isNotice: false)
     measures.replied(Verdict(code: 250, enhanced: "2.0.0", text: ""), Self.access, since: 0, isNotice: true)
     measures.replied(Verdict(code: 451, enhanced: "4.3.0", text: ""), Self.access, since: 0, isNotice: false)
@@ -119,7 +119,7 @@ import Testing
   func reasons(_ status: String, _ reason: RefusalReason) { #expect(RefusalReason(status) == reason) }
 
   @Test func routesOfTheirOwnMakeNoLabels() {
-    let measures = Measures(lanes: 1, listeners: [], routes: ["mailbox"])
+    let measures = Measures(lanes: 1, routes: ["mailbox"])
     measures.delivered("relay:gone", .later("no"))
     measures.delivered("mailbox", .delivered("ok"))
     #expect(measures.deliveries[Pair("other", .deferred)] == 1)
@@ -127,8 +127,20 @@ import Testing
     #expect(measures.deliveries.all.count == 6)
   }
 
+  @Test func otherRoutesAfterAReload() {
+    let measures = Measures(lanes: 1, routes: ["mailbox", "relay:old", "relay:kept"])
+    for route in ["relay:old", "relay:kept", "mailbox"] { measures.delivered(route, .delivered("ok")) }
+    measures.adopt(routes: ["mailbox", "relay:kept", "relay:new"])
+    for route in ["relay:old", "relay:kept", "relay:new"] { measures.delivered(route, .delivered("ok")) }
+    #expect(measures.routes == ["mailbox", "relay:kept", "relay:new", "other"])
+    #expect(
+      measures.deliveries.all.filter { $0.value > 0 }.map { "\($0.key.first) \($0.value)" } == [
+        "mailbox 1", "relay:kept 2", "relay:new 1", "other 1",
+      ])
+  }
+
   @Test func aCommitEndsARowOfFailures() {
-    let measures = Measures(lanes: 1, listeners: [], routes: [])
+    let measures = Measures(lanes: 1, routes: [])
     measures.commitFailed()
     #expect(measures.commitsFailSince.value != 0)
     measures.committed(rows: 3, kinds: [.acceptance, .envelope], since: 0)

@@ -10,12 +10,14 @@ import ssl
 import subprocess
 import sys
 import threading
+import urllib.request
 from pathlib import Path
 
 from interop import base, compose
 from interop.authority import SERVER, Authority
 from interop.base import executable, new_folder, poll, run, spawn, tail
 from interop.case import InteropTest
+from interop.counterpart import transaction
 from interop.lab import ALDO, ANNA, Gateway, Yaml
 from interop.shortsessions import ShortSessions, alive, end, judge, operate, pid_of
 from interop.wire import Wire, client_context
@@ -86,6 +88,55 @@ class Reload(Life):
                 self.assertNotIn("other.alfa.test", " ".join(new.greeting.lines))
             old.ehlo()
             self.assertEqual(int(old.extensions["SIZE"]), size)
+
+    def test_what_is_told_afterwards(self):
+        """After a reload `status`, `top` and the metrics tell of the listeners, routes and bounds that hold then."""
+        gateway = self.gateway(edit=lambda yaml: yaml.set("2", "lanes").set("{ port: 0 }", "metrics"))
+        before = json.loads(run([executable(), "status", "--json", "--config", gateway.configuration]).stdout)
+        port = gateway.ports.first + 9
+        taken = sum(before["sessions"]["connections"].values())
+
+        def change(yaml: Yaml) -> None:
+            yaml.add(f"{{ kind: trusted, address: 127.0.0.1, port: {port}, peers: [127.0.0.1], user: xclient }}", "listeners")
+            yaml.lines.remove(next(line for line in yaml.lines if f"{gateway.ports.implicit_tls}" in line and "submissions" in line))
+            yaml.add(f"{{ domains: [nuovo.test], nextHop: 127.0.0.1:{gateway.ports.world}, tls: never }}", "routes")
+            yaml.limits(connections=77, connectionsPerPeer=70, minimumFreeMegabytes=17)
+
+        self.edit(gateway, change)
+        operate(gateway, "reload")
+        report = json.loads(run([executable(), "status", "--json", "--config", gateway.configuration]).stdout)
+        shown = {(each["kind"], each["address"]) for each in report["listeners"]}
+        self.assertIn(("trusted", f"127.0.0.1:{port}"), shown)
+        self.assertNotIn("submissions", {kind for kind, _ in shown})
+        self.assertEqual(len(shown), len(before["listeners"]))
+        self.assertEqual(report["sessions"]["maximum"], 77)
+        self.assertEqual(report["storage"]["minimumFreeBytes"], 17 << 20)
+        self.assertIn("relay:nuovo.test", [each["route"] for each in report["deliveries"]])
+        self.assertNotIn("submissions", report["sessions"]["connections"])
+        # What was counted before the reload is still there.
+        self.assertGreaterEqual(sum(report["sessions"]["connections"].values()), taken)
+        self.assertEqual(report["startedAt"], before["startedAt"])
+        with urllib.request.urlopen(f"http://{report['metricsAddress']}/metrics") as answer:
+            metrics = answer.read().decode()
+        self.assertIn('ceralacca_deliveries_total{route="relay:nuovo.test",status="sent"} 0', metrics)
+        self.assertRegex(metrics, r"(?m)^ceralacca_sessions_maximum 77(\.0)?$")
+        # What goes out by a route that the start had not is counted under its name.
+        with gateway.trusted() as wire:
+            wire.expect(f"XCLIENT LOGIN={ANNA}", 220)
+            wire.ehlo()
+            sent = compose.simple("Nuova", ["zeno@nuovo.test"])
+            self.assertEqual(transaction(wire, sent.sender, sent.recipients, sent.octets).code, 250)
+
+        def way() -> dict:
+            again = json.loads(run([executable(), "status", "--json", "--config", gateway.configuration]).stdout)
+            return next(each for each in again["deliveries"] if each["route"] == "relay:nuovo.test")
+
+        poll(lambda: way()["deferred"] > 0, 60, lambda: f"an attempt by the new route: {way()}")
+        self.assertIn(f"trusted on 127.0.0.1:{port}", run([executable(), "status", "--config", gateway.configuration]).stdout.decode())
+        # A drained gateway listens nowhere.
+        operate(gateway, "drain", "--seconds", "5")
+        report = json.loads(run([executable(), "status", "--json", "--config", gateway.configuration]).stdout)
+        self.assertEqual(report["listeners"], [])
 
     def test_a_bad_configuration_changes_nothing(self):
         """All faults are said, by the command and in the log, and the gateway goes on as it was."""
