@@ -1,4 +1,5 @@
 import Limits
+import Metering
 import Synchronization
 
 /// Running numbers of the gateway, read by `status` and by benchmarks.
@@ -23,7 +24,13 @@ final class Admission: Sendable {
   private let peers = Mutex<[String: Int]>([:])
   private let bounds: Mutex<(maximum: Int, perPeer: Int)>
 
-  init(maximum: Int, maximumPerPeer: Int) { bounds = Mutex((maximum, maximumPerPeer)) }
+  private let refused: Counts<Bound>
+
+  /// - Parameter refused: where it is counted that somebody was refused.
+  init(maximum: Int, maximumPerPeer: Int, refused: Counts<Bound> = Counts()) {
+    bounds = Mutex((maximum, maximumPerPeer))
+    self.refused = refused
+  }
 
   /// Takes other bounds; who is there already stays.
   func adopt(_ limits: ConnectionLimits) {
@@ -33,11 +40,17 @@ final class Admission: Sendable {
   /// Counts a connection in, or says why it must wait. Of no peer it counts only among all.
   func enter(_ peer: String?, open: Int) -> String? {
     let (maximum, maximumPerPeer) = bounds.withLock { $0 }
-    if open >= maximum { return "too many connections" }
+    if open >= maximum {
+      refused.add(.connections)
+      return "too many connections"
+    }
     guard let peer else { return nil }
     return peers.withLock { counts in
       let count = counts[peer, default: 0]
-      if count >= maximumPerPeer { return "too many connections from your address" }
+      if count >= maximumPerPeer {
+        refused.add(.connectionsPerPeer)
+        return "too many connections from your address"
+      }
       counts[peer] = count + 1
       return nil
     }

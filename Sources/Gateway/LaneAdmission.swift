@@ -11,6 +11,7 @@ extension Lane {
     guard let isProxy = plan.isProxy, isProxy(address) else { return admit(stream, plan, SessionPeer(address: address), rest: []) }
     // While a header is awaited only the bound on all connections holds: a proxy speaks for many.
     if shared.counters.openConnections.load(ordering: .relaxed) >= shared.limits.connection.maximumConnections {
+      shared.measures.bounds.add(.connections)
       return refuse(stream, plan, "421 4.7.0", "too many connections, try again later", MailClient(address: address))
     }
     let token = newToken()

@@ -45,6 +45,12 @@ enum RefusalReason: String, CaseIterable, Sendable {
   }
 }
 
+/// A bound on how many come, or how often, by its key among the configuration's `limits`.
+enum Bound: String, CaseIterable, Sendable {
+  case connections, connectionsPerPeer, connectionsPerPeerPerMinute, messagesPerPeerPerMinute, messagesPerUserPerHour
+  case recipientsPerUserPerHour
+}
+
 /// When something was refused.
 struct Refusal: Hashable, Sendable {
   enum Phase: String, CaseIterable, Sendable { case mail, rcpt, message }
@@ -82,6 +88,8 @@ enum ScanWord: String, CaseIterable, Sendable {
 final class Measures: Sendable {
   let connections = Counts(Measures.listenerKinds)
   let refusedConnections = Counts(["421", "554", "other"])
+  /// How often somebody was refused for a bound; whom, says the log.
+  let bounds = Counts<Bound>()
   let authentications = Counts(["accepted", "rejected", "unavailable"])
   let messages = Counts(IntakePoint.allCases.flatMap { point in IntakeOutcome.allCases.map { Pair(point, $0) } })
   let refusals = Counts(

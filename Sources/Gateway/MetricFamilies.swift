@@ -36,6 +36,9 @@ extension Watch {
     for (kind, count) in report.sessions.connections.sorted(by: { $0.key < $1.key }) { connections.add(count, Label("listener", kind)) }
     var refused = MetricFamily("ceralacca_connections_refused", .counter, "Connections refused before a session began, by SMTP code.")
     for (code, count) in measures.refusedConnections.all { refused.add(count, Label("code", code)) }
+    var bounds = MetricFamily(
+      "ceralacca_bound_refusals", .counter, "Refusals because somebody came too often, or too many came at once, by the key of the bound.")
+    for (bound, count) in measures.bounds.all { bounds.add(count, Label("bound", bound.rawValue)) }
     var logins = MetricFamily("ceralacca_authentications", .counter, "AUTH exchanges, by outcome.")
     for (result, count) in measures.authentications.all { logins.add(count, Label("result", result)) }
     var messages = MetricFamily("ceralacca_messages", .counter, "Messages offered whole, by point and what became of them.")
@@ -59,7 +62,7 @@ extension Watch {
       if let histogram = measures.replySeconds[point] { times.add(histogram.reading, Label("point", point.rawValue)) }
     }
     return [
-      connections, refused,
+      connections, refused, bounds,
       MetricFamily("ceralacca_sessions_open", .gauge, "SMTP sessions open now.", Double(report.sessions.open)),
       MetricFamily("ceralacca_sessions_maximum", .gauge, "SMTP sessions that may be open at once.", Double(report.sessions.maximum)),
       logins, messages, refusals, bytes, recipients, times,

@@ -1,4 +1,5 @@
 import Limits
+import Metering
 import Octets
 import SMTPWire
 import Synchronization
@@ -49,8 +50,11 @@ final class Rates: Sendable {
   private let recipientsOfUser: Meter?
   private let connectionsOfPeer: Meter?
   private let messagesOfPeer: Meter?
+  private let refused: Counts<Bound>
 
-  init(_ limits: RateLimits) {
+  /// - Parameter refused: where it is counted that somebody was refused.
+  init(_ limits: RateLimits, refused: Counts<Bound> = Counts()) {
+    self.refused = refused
     let meter = { (tokens: Int?, seconds: Int) in tokens.map { Meter(tokens: $0, perSeconds: seconds, keys: limits.rememberedKeys) } }
     messagesOfUser = meter(limits.messagesPerUserPerHour, 3600)
     recipientsOfUser = meter(limits.recipientsPerUserPerHour, 3600)
@@ -64,15 +68,19 @@ final class Rates: Sendable {
   /// Counts a connection; false when there are too many. Milliseconds of the loop's clock.
   func allowsConnection(of peer: String, at now: UInt64) -> Bool {
     guard let connectionsOfPeer else { return true }
-    return connectionsOfPeer.take(IPText.network(peer), at: now)
+    if connectionsOfPeer.take(IPText.network(peer), at: now) { return true }
+    count(.connectionsPerPeerPerMinute)
+    return false
   }
 
   /// Counts a message; nil when it may come, else the refusal. Nobody is counted who is nil.
   func refusal(ofMessageBy user: String?, from peer: String?, at now: UInt64) -> Reply? {
     if let messagesOfPeer, let peer, !messagesOfPeer.take(IPText.network(peer), at: now) {
+      count(.messagesPerPeerPerMinute)
       return Reply(450, "4.7.1", "Too many messages from your address within a minute, try again later")
     }
     if let messagesOfUser, let user, !messagesOfUser.take(ASCII.lowercased(user), at: now) {
+      count(.messagesPerUserPerHour)
       return Reply(450, "4.7.1", "Too many messages from this user within an hour, try again later")
     }
     return nil
@@ -81,8 +89,11 @@ final class Rates: Sendable {
   /// Counts a recipient; nil when he may come, else the refusal.
   func refusal(ofRecipientBy user: String?, at now: UInt64) -> Reply? {
     guard let recipientsOfUser, let user, !recipientsOfUser.take(ASCII.lowercased(user), at: now) else { return nil }
+    count(.recipientsPerUserPerHour)
     return Reply(450, "4.7.1", "Too many recipients from this user within an hour, try again later")
   }
+
+  private func count(_ bound: Bound) { refused.add(bound) }
 
   /// A table that all lanes share, in parts so that they seldom meet.
   private final class Meter: Sendable {

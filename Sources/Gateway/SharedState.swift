@@ -159,9 +159,10 @@ final class SharedState: Sendable {
     signing.onBatch = { measures.signed($0) }
     signers = try SignerPool(credentials: parts.credentials, threads: configuration.signer.threads, settings: signing)
     register = LaneRegister(onDrained: onDrained, serverTLS: parts.serverTLS)
-    rates = Rates(limits.rates)
+    rates = Rates(limits.rates, refused: measures.bounds)
     admission = Admission(
-      maximum: limits.connection.maximumConnections, maximumPerPeer: limits.connection.maximumConnectionsPerPeer)
+      maximum: limits.connection.maximumConnections, maximumPerPeer: limits.connection.maximumConnectionsPerPeer,
+      refused: measures.bounds)
   }
 
   /// The same parts under other settings.
@@ -175,7 +176,7 @@ final class SharedState: Sendable {
     (dovecot, choices, measures, holdsAtStart, planner) = (old.dovecot, old.choices, old.measures, old.holdsAtStart, old.planner)
     exchangeRoutes = settings.exchangeRoutes
     // Who has come often lately is forgotten only with the bounds that he was counted by.
-    rates = old.limits.rates == limits.rates ? old.rates : Rates(limits.rates)
+    rates = old.limits.rates == limits.rates ? old.rates : Rates(limits.rates, refused: measures.bounds)
     register.serverTLS.withLock { $0 = serverTLS }
   }
 

@@ -44,6 +44,7 @@ private struct StatusMaker {
     return StatusReport.Sessions(
       open: shared.counters.openConnections.load(ordering: .relaxed), maximum: shared.limits.connection.maximumConnections,
       connections: connections(), refusedConnections: all(measures.refusedConnections),
+      bounds: Dictionary(uniqueKeysWithValues: measures.bounds.all.map { ($0.key.rawValue, $0.value) }),
       authenticated: measures.authentications["accepted"], authenticationsRejected: measures.authentications["rejected"])
   }
 

@@ -18,6 +18,8 @@ public struct StatusReport: Codable, Sendable, Equatable {
     public var connections: [String: Int]
     /// By SMTP code.
     public var refusedConnections: [String: Int]
+    /// How often somebody was refused for a bound, by its key among the configuration's `limits`.
+    public var bounds: [String: Int]
     public var authenticated: Int
     public var authenticationsRejected: Int
   }

@@ -91,6 +91,8 @@ struct StatusPage {
       row("connections", connections + (refused > 0 ? "; \(refused) refused" : "")),
       row("AUTH", "\(sessions.authenticated) accepted, \(sessions.authenticationsRejected) rejected"),
     ]
+    let bounds = sessions.bounds.filter { $0.value > 0 }.sorted { $0.key < $1.key }.map { "\($0.value) by \($0.key)" }
+    if !bounds.isEmpty { lines.append(row("limits refused", bounds.joined(separator: ", "))) }
     let seconds = Double(max(1, report.at - report.startedAt))
     for intake in report.intake {
       let taken = intake.accepted + intake.notAccepted

@@ -139,7 +139,7 @@ struct TopFrame {
     lines.append(
       "sessions \(sessions.open) open, \(rate { $0.sessions.connections.values.reduce(0, +) }) new/s, "
         + "\(rate { $0.sessions.refusedConnections.values.reduce(0, +) }) refused/s; AUTH \(rate(\.sessions.authenticated))/s, "
-        + "\(rate(\.sessions.authenticationsRejected)) rejected/s")
+        + "\(rate(\.sessions.authenticationsRejected)) rejected/s; limits \(rate { $0.sessions.bounds.values.reduce(0, +) }) refused/s")
     return lines
   }
 

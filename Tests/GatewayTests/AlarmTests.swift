@@ -13,7 +13,8 @@ import Testing
     StatusReport(
       version: "1", hostname: "a", provider: "A", process: 1, startedAt: now - 1000, at: now, lookAgeSeconds: 1, listeners: [],
       isDraining: false,
-      sessions: .init(open: 0, maximum: 10, connections: [:], refusedConnections: [:], authenticated: 0, authenticationsRejected: 0),
+      sessions: .init(
+        open: 0, maximum: 10, connections: [:], refusedConnections: [:], bounds: [:], authenticated: 0, authenticationsRejected: 0),
       intake: [], queued: [:], deliveries: [], queue: .init(routes: []),
       signer: .init(
         backend: "b", subject: "s", notAfter: now + 86_400 * 365, threads: 1, signatures: 0, failures: 0, faulty: 0, batches: 0, waiting: 0,

@@ -1,3 +1,4 @@
+import Metering
 import Testing
 
 @testable import Gateway
@@ -28,12 +29,15 @@ import Testing
 
 @Suite struct AdmissionTests {
   @Test func boundsAllAndEachPeer() {
-    let admission = Admission(maximum: 3, maximumPerPeer: 2)
+    let refused = Counts<Bound>()
+    let admission = Admission(maximum: 3, maximumPerPeer: 2, refused: refused)
     #expect(admission.enter("a", open: 0) == nil)
     #expect(admission.enter("a", open: 1) == nil)
     #expect(admission.enter("a", open: 2) != nil)
     #expect(admission.enter("b", open: 2) == nil)
     #expect(admission.enter("c", open: 3) != nil)
+    #expect(refused[.connections] == 1)
+    #expect(refused[.connectionsPerPeer] == 1)
     admission.leave("a")
     #expect(admission.enter("a", open: 2) == nil)
   }

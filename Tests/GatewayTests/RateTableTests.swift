@@ -1,4 +1,5 @@
 import Limits
+import Metering
 import Testing
 
 @testable import Gateway
@@ -79,7 +80,8 @@ import Testing
     var limits = RateLimits()
     (limits.messagesPerUserPerHour, limits.recipientsPerUserPerHour) = (2, 3)
     (limits.messagesPerPeerPerMinute, limits.connectionsPerPeerPerMinute) = (3, 1)
-    let rates = Rates(limits)
+    let refused = Counts<Bound>()
+    let rates = Rates(limits, refused: refused)
     let message = { (user: String?, peer: String?) in rates.refusal(ofMessageBy: user, from: peer, at: Self.start)?.summary }
     #expect(message("Anna@pec.test", "192.0.2.1") == nil)
     #expect(message("anna@PEC.test", "192.0.2.2") == nil)
@@ -93,5 +95,7 @@ import Testing
     #expect(rates.refusal(ofRecipientBy: "anna@pec.test", at: Self.start)?.code == 450)
     #expect(rates.allowsConnection(of: "::ffff:192.0.2.1", at: Self.start))
     #expect(!rates.allowsConnection(of: "192.0.2.1", at: Self.start))
+    #expect(refused[.recipientsPerUserPerHour] == 1)
+    #expect(refused[.connectionsPerPeerPerMinute] == 1)
   }
 }

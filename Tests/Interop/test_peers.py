@@ -1,10 +1,11 @@
 """Who the peer is: behind proxies (PROXY protocol, by hand and by HAProxy) and behind mail servers (XCLIENT, XFORWARD, by Postfix)."""
 
+import json
 import socket
 import struct
 
 from interop import compose, forgers
-from interop.base import free_block, poll
+from interop.base import executable, free_block, poll, run
 from interop.case import InteropTest
 from interop.counterpart import transaction
 from interop.forgers import MARIO
@@ -340,6 +341,13 @@ class Rates(Peers):
             self.assertEqual(wire.data(sent.octets).code, 250)
         compose.receipt(self.gateway.mailbox(ALDO), sent)
         self.logged("refused", "stage=RCPT", "Too many recipients")
+        bounds = self.refused()
+        self.assertEqual((bounds["messagesPerUserPerHour"], bounds["recipientsPerUserPerHour"]), (2, 1))
+
+    def refused(self) -> dict:
+        """How often each bound refused somebody: nobody is named."""
+        done = run([executable(), "status", "--json", "--config", self.gateway.configuration])
+        return json.loads(done.stdout)["sessions"]["bounds"]
 
     def test_connections_of_a_peer(self):
         def attempt(port: int, source: str) -> int:
@@ -349,6 +357,9 @@ class Rates(Peers):
         codes = [attempt(self.gateway.ports.incoming, "127.0.0.90") for _ in range(43)]
         self.assertEqual(codes[:40], [220] * 40)
         self.assertEqual(codes[42], 421)
+        self.assertEqual(self.refused()["connectionsPerPeerPerMinute"], codes.count(421))
+        page = run([executable(), "status", "--config", self.gateway.configuration]).stdout.decode()
+        self.assertRegex(page, r"limits refused .*\d by connectionsPerPeerPerMinute")
         self.assertEqual(attempt(self.gateway.ports.incoming, "127.0.0.91"), 220)
         # Peers that are trusted are not counted.
         self.assertEqual([attempt(self.gateway.ports.trusted, "127.0.0.1") for _ in range(45)], [220] * 45)
