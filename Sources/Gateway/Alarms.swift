@@ -7,6 +7,8 @@ enum Alarms {
   /// Ledger and spool are looked at each second, or after twenty times what the look took.
   static let lookAgeSeconds = 120.0
   static let queueSeconds: Int64 = 4 * 3600
+  /// A sender is told after 12 hours that nothing has come, also of what is held.
+  static let heldSeconds: Int64 = 8 * 3600
   static let databaseSeconds: Int64 = 3 * 86_400
   static let certificateDays: [(days: Int64, severity: StatusReport.Alarm.Severity)] = [(7, .critical), (30, .warning)]
   static let deadlineSeconds: Int64 = 300
@@ -17,7 +19,7 @@ enum Alarms {
   static let names = [
     "storage-broken", "ledger-refuses", "disk-full", "disk-low", "lane-hangs", "look-late", "clock-untrusted", "scanner-down",
     "scanner-workers", "signatures-old", "signer-certificate", "tls-certificate", "signer-faulty", "index-stale",
-    "index-empty", "revocation-outdated", "queue-old", "deadlines-late", "seal-late", "stamp-missing", "draining",
+    "index-empty", "revocation-outdated", "queue-old", "queue-held", "deadlines-late", "seal-late", "stamp-missing", "draining",
   ]
 
   /// What of a report a person should look at, gravest first.
@@ -112,6 +114,9 @@ enum Alarms {
     }
     if let at = report.log.lastSealAt, report.log.unsealedRows > 0, now - at > sealSeconds {
       add("seal-late", .warning, "\(report.log.unsealedRows) rows of the log wait for a seal for \((now - at) / 3600) hours", false)
+    if let since = report.queue.heldSince, report.queue.held > 0, now - since > heldSeconds {
+      add("queue-held", .warning, "\(report.queue.held) messages are held, some for \((now - since) / 3600) hours", false)
+    }
     }
     if let count = report.log.unstampedSeals, count > 0 { add("stamp-missing", .warning, "\(count) seals have no time stamp", false) }
   }

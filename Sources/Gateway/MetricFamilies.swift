@@ -81,15 +81,20 @@ extension Watch {
     var recipients = MetricFamily("ceralacca_queue_recipients", .gauge, "Recipients whose fate is open, by route.")
     var awaiting = MetricFamily("ceralacca_queue_awaiting_reports", .gauge, "Recipients whose delivery report is awaited, by route.")
     var oldest = MetricFamily("ceralacca_queue_oldest_timestamp_seconds", .gauge, "When the oldest message came into the queue, by route.")
+    var held = MetricFamily("ceralacca_queue_held_entries", .gauge, "Messages that wait because an operator holds them, by route.")
     let parts = Dictionary(uniqueKeysWithValues: report.queue.routes.map { ($0.route, $0) })
     for route in measures.routes {
       entries.add(parts[route]?.entries ?? 0, Label("route", route))
       recipients.add(parts[route]?.recipients ?? 0, Label("route", route))
+      held.add(parts[route]?.held ?? 0, Label("route", route))
       awaiting.add(parts[route]?.awaiting ?? 0, Label("route", route))
       if let at = parts[route]?.oldestAt { oldest.add(Double(at), Label("route", route)) }
     }
     return [
-      queued, deliveries, entries, recipients, awaiting, oldest,
+      queued, deliveries, entries, recipients, awaiting, oldest, held,
+      MetricFamily(
+        "ceralacca_queue_held_since_timestamp_seconds", .gauge, "When the oldest hold in force began.",
+        report.queue.heldSince.map(Double.init)),
       MetricFamily("ceralacca_deadlines", .gauge, "Transactions for which a deadline runs.", Double(report.deadlines.pending)),
       MetricFamily(
         "ceralacca_deadline_next_timestamp_seconds", .gauge, "When the next deadline is due.", report.deadlines.nextAt.map(Double.init)),

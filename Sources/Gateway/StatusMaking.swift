@@ -81,14 +81,17 @@ private struct StatusMaker {
     for one in look.queue {
       let route = known.contains(one.route) ? one.route : Measures.otherRoute
       var part =
-        parts[route] ?? StatusReport.Queue.Part(route: route, entries: 0, recipients: 0, awaiting: 0, oldestAt: one.oldestCreatedAt)
+        parts[route]
+        ?? StatusReport.Queue.Part(route: route, entries: 0, recipients: 0, awaiting: 0, oldestAt: one.oldestCreatedAt, held: 0)
       part.entries += one.entries
       part.recipients += one.recipients
       part.awaiting += one.awaiting
       part.oldestAt = min(part.oldestAt, one.oldestCreatedAt)
+      // Counted a moment after the rest: what came meanwhile is in neither.
+      part.held = min(part.entries, part.held + look.held.entries[one.route, default: 0])
       parts[route] = part
     }
-    return StatusReport.Queue(routes: parts.values.sorted { $0.route < $1.route })
+    return StatusReport.Queue(routes: parts.values.sorted { $0.route < $1.route }, heldSince: look.held.since)
   }
 
   private func signer() -> StatusReport.Signer {

@@ -61,8 +61,13 @@ public struct StatusReport: Codable, Sendable, Equatable {
       /// Recipients of whom the mailbox server's report is awaited.
       public var awaiting: Int
       public var oldestAt: Int64
+      /// Messages that wait because an operator holds them.
+      public var held: Int
     }
     public var routes: [Part]
+    /// When the oldest hold in force began; nil while nothing is held.
+    public var heldSince: Int64?
+    public var held: Int { routes.reduce(0) { $0 + $1.held } }
     public var entries: Int { routes.reduce(0) { $0 + $1.entries } }
     public var recipients: Int { routes.reduce(0) { $0 + $1.recipients } }
     public var oldestAt: Int64? { routes.map(\.oldestAt).min() }

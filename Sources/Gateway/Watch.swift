@@ -18,6 +18,7 @@ final class Watch: Sendable {
     var at = MonotonicClock.nanoseconds()
     var queue: [RouteFigures] = []
     var deadlines = 0
+    var held = HeldFigures()
     var nextDeadline: Int64?
     var rows: Int64 = 0
     var unsealedRows: Int64 = 0
@@ -112,6 +113,7 @@ final class Watch: Sendable {
       let seal = try ledger.lastSeal()
       next.rows = try ledger.firstEventNumber().map { lastRow - $0 + 1 } ?? 0
       next.unsealedRows = lastRow - (seal?.last ?? 0)
+      next.held = try ledger.heldFigures()
       next.lastSealAt = seal?.madeAt.unixSeconds
       next.seals = seal?.number ?? 0
       next.unstampedSeals = try ledger.unstampedSeals().count

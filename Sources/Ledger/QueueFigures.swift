@@ -13,6 +13,17 @@ public struct RouteFigures: Sendable, Equatable {
   public var oldestCreatedAt: Int64
 }
 
+/// What of the queue waits because an operator holds it.
+public struct HeldFigures: Sendable, Equatable {
+  /// Entries by route, as `Route.text` has it: those of which all recipients whose fate is open are held.
+  public var entries: [String: Int] = [:]
+  /// When the oldest hold in force began, Unix seconds; nil while nothing is held.
+  public var since: Int64?
+
+  /// Nothing.
+  public init() {}
+}
+
 extension LedgerReading {
   /// The queue by its ways out, in the order of their names. Reads the whole queue: about a second for a million entries.
   public func routeFigures() throws(LedgerError) -> [RouteFigures] {
@@ -27,6 +38,22 @@ extension LedgerReading {
       return RouteFigures(
         route: try row.next(), entries: try row.next(), recipients: try row.next(), awaiting: try row.next(),
         oldestCreatedAt: try row.next())
+    }
+  }
+
+  /// What waits because an operator holds it. Looks at the whole queue while there is a hold, and at none of it otherwise.
+  public func heldFigures() throws(LedgerError) -> HeldFigures {
+    try access.read { db in
+      var held = HeldFigures()
+      held.since = try Int64.fetchOne(db, sql: "SELECT min(held_at) FROM queue_holds WHERE released_at IS NULL")
+      guard held.since != nil else { return held }
+      for stored in try Row.fetchAll(
+        db, sql: "SELECT route, count(*) FROM queue WHERE \(QueueCondition.isHeld) GROUP BY route ORDER BY route")
+      {
+        var row = StoredRow(stored, of: "queue", path: access.path)
+        held.entries[try row.next()] = try row.next()
+      }
+      return held
     }
   }
 }

@@ -116,6 +116,7 @@ struct StatusPage {
     if report.queue.routes.isEmpty { return ["  empty"] }
     return report.queue.routes.map { part in
       var words = "\(part.entries) messages, \(part.recipients) recipients"
+      if part.held > 0 { words += ", \(part.held) held" }
       if part.awaiting > 0 { words += ", \(part.awaiting) reports awaited" }
       return row(part.route, words + ", the oldest \(StatusPage.span(report.at - part.oldestAt)) old")
     }

@@ -54,7 +54,13 @@ import Testing
     Case("signer-certificate") { $0.signer.notAfter = now + 86_400 * 29 }, Case("tls-certificate") { $0.tlsNotAfter = now - 1 },
     Case("signer-faulty") { $0.signer.faulty = 1 }, Case("index-stale") { $0.index.confirmedAt = now - 49 * 3600 },
     Case("index-empty") { $0.index.records = 0 }, Case("revocation-outdated") { $0.index.revocationListsOutdated = 1 },
-    Case("queue-old") { $0.queue.routes = [.init(route: "mailbox", entries: 1, recipients: 1, awaiting: 0, oldestAt: now - 5 * 3600)] },
+    Case("queue-old") {
+      $0.queue.routes = [.init(route: "mailbox", entries: 1, recipients: 1, awaiting: 0, oldestAt: now - 5 * 3600, held: 0)]
+    },
+    Case("queue-held") {
+      $0.queue = .init(
+        routes: [.init(route: "mailbox", entries: 2, recipients: 1, awaiting: 0, oldestAt: now, held: 1)], heldSince: now - 9 * 3600)
+    },
     Case("deadlines-late") { $0.deadlines.nextAt = now - 301 },
     Case("seal-late") {
       $0.log.lastSealAt = now - 27 * 3600

@@ -22,6 +22,20 @@ import Testing
     return found
   }
 
+  @Test func figuresByRoute() throws {
+    let folder = Folder()
+    let ledger = try full(folder)
+    #expect(try ledger.heldFigures() == HeldFigures())
+    try ledger.commit([.holdQueue(QueueHold(scope: .domain("x.test"), heldAt: 100)), .holdQueue(QueueHold(scope: .all, heldAt: 105))])
+    var all = HeldFigures()
+    (all.entries, all.since) = (["mailbox": 1, "relay:default": 2, "relay:z.test": 1], 100)
+    #expect(try ledger.heldFigures() == all)
+    try ledger.commit([.releaseQueue(.all, at: 106)])
+    #expect(try ledger.heldFigures().entries == ["relay:default": 1])
+    try ledger.commit([.releaseQueue(.domain("x.test"), at: 107)])
+    #expect(try ledger.heldFigures() == HeldFigures())
+  }
+
   private func held(_ ledger: Ledger) throws -> [String] {
     var filter = QueueFilter()
     filter.isHeld = true
