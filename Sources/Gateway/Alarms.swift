@@ -18,7 +18,7 @@ enum Alarms {
   /// All names that an alarm may have: anchors of the runbook.
   static let names = [
     "storage-broken", "ledger-refuses", "disk-full", "disk-low", "lane-hangs", "look-late", "clock-untrusted", "scanner-down",
-    "scanner-workers", "signatures-old", "signer-certificate", "tls-certificate", "signer-faulty", "index-stale",
+    "scanner-workers", "signatures-old", "signer-certificate", "tls-certificate", "stamp-certificate", "signer-faulty", "index-stale",
     "index-empty", "revocation-outdated", "queue-old", "queue-held", "deadlines-late", "seal-late", "stamp-missing", "draining",
   ]
 
@@ -81,8 +81,14 @@ enum Alarms {
   }
 
   private static func certificates(_ report: StatusReport, _ add: Add) {
-    judge("signer-certificate", "the signer's", report.signer.notAfter, report.at, stopsMail: true, add)
-    if let end = report.tlsNotAfter { judge("tls-certificate", "the server's TLS", end, report.at, stopsMail: false, add) }
+    let first = Dictionary(grouping: report.certificates, by: \.use).compactMapValues { $0.min { $0.notAfter < $1.notAfter } }
+    if let one = first[.signer] { judge("signer-certificate", "the signer's certificate", one.notAfter, report.at, stopsMail: true, add) }
+    if let one = first[.tls] {
+      judge("tls-certificate", "the TLS certificate for \(one.name) (\(one.key))", one.notAfter, report.at, stopsMail: false, add)
+    }
+    if let one = first[.stamp] {
+      judge("stamp-certificate", "the time-stamping authority's certificate, \(one.name),", one.notAfter, report.at, stopsMail: false, add)
+    }
     if report.signer.faulty > 0 {
       add("signer-faulty", .critical, "\(report.signer.faulty) signatures that were made did not verify, and were not used", false)
     }
@@ -90,9 +96,9 @@ enum Alarms {
 
   private static func judge(_ name: String, _ whose: String, _ end: Int64, _ now: Int64, stopsMail: Bool, _ add: Add) {
     let left = end - now
-    if left < 0 { return add(name, .critical, "\(whose) certificate ended \(-left / 86_400) days ago", stopsMail) }
+    if left < 0 { return add(name, .critical, "\(whose) ended \(-left / 86_400) days ago", stopsMail) }
     guard let step = certificateDays.first(where: { left < $0.days * 86_400 }) else { return }
-    add(name, step.severity, "\(whose) certificate ends in \(left / 86_400) days", false)
+    add(name, step.severity, "\(whose) ends in \(left / 86_400) days", false)
   }
 
   private static func others(_ report: StatusReport, _ add: Add) {
@@ -108,15 +114,15 @@ enum Alarms {
     if let at = report.queue.oldestAt, now - at > queueSeconds {
       add("queue-old", .warning, "the oldest message of the queue has waited for \((now - at) / 3600) hours", false)
     }
+    if let since = report.queue.heldSince, report.queue.held > 0, now - since > heldSeconds {
+      add("queue-held", .warning, "\(report.queue.held) messages are held, some for \((now - since) / 3600) hours", false)
+    }
     // While the clock is not trusted none may fire.
     if let at = report.deadlines.nextAt, report.clock.isTrusted, now - at > deadlineSeconds {
       add("deadlines-late", .critical, "a deadline passed \(now - at) seconds ago, and its notice has not been made", false)
     }
     if let at = report.log.lastSealAt, report.log.unsealedRows > 0, now - at > sealSeconds {
       add("seal-late", .warning, "\(report.log.unsealedRows) rows of the log wait for a seal for \((now - at) / 3600) hours", false)
-    if let since = report.queue.heldSince, report.queue.held > 0, now - since > heldSeconds {
-      add("queue-held", .warning, "\(report.queue.held) messages are held, some for \((now - since) / 3600) hours", false)
-    }
     }
     if let count = report.log.unstampedSeals, count > 0 { add("stamp-missing", .warning, "\(count) seals have no time stamp", false) }
   }

@@ -114,9 +114,14 @@ extension Watch {
       family.add(histogram.reading)
       return family
     }
+    var start = MetricFamily("ceralacca_certificate_start_timestamp_seconds", .gauge, "When a certificate's validity began.")
     var expiry = MetricFamily("ceralacca_certificate_expiry_timestamp_seconds", .gauge, "When a certificate ends, by its use.")
-    expiry.add(Double(report.signer.notAfter), Label("use", "signer"))
-    if let end = report.tlsNotAfter { expiry.add(Double(end), Label("use", "tls")) }
+    for one in report.certificates {
+      let (use, name) = (Label("use", one.use.rawValue), Label("name", one.name))
+      let (key, file) = (Label("key", one.key), Label("file", one.file ?? ""))
+      start.add(Double(one.notBefore), use, name, key, file)
+      expiry.add(Double(one.notAfter), use, name, key, file)
+    }
     let clock = report.clock
     return [
       signer, signatures,
@@ -125,7 +130,7 @@ extension Watch {
       ranges("ceralacca_signing_seconds", "From asking for a signature to having it, waiting included.", measures.signingSeconds),
       ranges("ceralacca_signer_batch_seconds", "Time that a batch of signatures took.", measures.batchSeconds),
       ranges("ceralacca_signer_batch_signatures", "Signatures in a batch.", measures.batchSizes),
-      expiry,
+      start, expiry,
       MetricFamily("ceralacca_clock_trusted", .gauge, "1 while anything may be certified by the clock.", clock.isTrusted ? 1 : 0),
       MetricFamily("ceralacca_clock_synchronized", .gauge, "1 while a time service keeps the clock.", clock.isSynchronized ? 1 : 0),
       MetricFamily("ceralacca_clock_offset_seconds", .gauge, "What of a known offset is still to be slewed away.", clock.offsetSeconds),

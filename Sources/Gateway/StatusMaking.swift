@@ -29,7 +29,7 @@ private struct StatusMaker {
       listeners: subject.listeners, metricsAddress: metricsAddress, isDraining: shared.measures.isDraining.value != 0, sessions: sessions(),
       intake: IntakePoint.allCases.map(intake),
       queued: Dictionary(uniqueKeysWithValues: shared.measures.emitted.all.filter { $0.value > 0 }.map { ($0.key.rawValue, $0.value) }),
-      deliveries: ways(), queue: queue(), signer: signer(), tlsNotAfter: shared.presentTLS?.certificateNotAfterUnixSeconds,
+      deliveries: ways(), queue: queue(), signer: signer(), certificates: certificates(),
       scanner: scanner(), clock: clockState(), index: index(now), storage: storage(),
       deadlines: StatusReport.Deadlines(pending: look.deadlines, nextAt: look.nextDeadline), log: certifiedLog(),
       laneSilenceSeconds: shared.measures.silences.map { Double($0) / 1e9 }, memoryBytes: look.process.residentBytes,
@@ -93,6 +93,28 @@ private struct StatusMaker {
     }
     return StatusReport.Queue(routes: parts.values.sorted { $0.route < $1.route }, heldSince: look.held.since)
   }
+
+  private func certificates() -> [StatusReport.Certificate] {
+    let signer = shared.credentials.certificate
+    var found = [
+      StatusReport.Certificate(
+        use: .signer, name: signer.subject, key: StatusMaker.kind(signer), file: configuration.signer.certificate,
+        notBefore: signer.notBefore, notAfter: signer.notAfter)
+    ]
+    found += (shared.presentTLS?.certificates ?? []).map { one in
+      StatusReport.Certificate(
+        use: .tls, name: one.names.first ?? configuration.hostname, key: one.keyName, file: one.path, notBefore: one.notBefore,
+        notAfter: one.notAfter)
+    }
+    if let stamp = look.stampCertificate, !configuration.certifiedLog.timeStamps.authorities.isEmpty {
+      found.append(
+        StatusReport.Certificate(
+          use: .stamp, name: stamp.subject, key: StatusMaker.kind(stamp), notBefore: stamp.notBefore, notAfter: stamp.notAfter))
+    }
+    return found
+  }
+
+  private static func kind(_ certificate: CertificateFacts) -> String { String(certificate.publicKey.prefix { $0 != " " }) }
 
   private func signer() -> StatusReport.Signer {
     let (figures, waiting) = shared.signing

@@ -90,6 +90,28 @@ public struct StatusReport: Codable, Sendable, Equatable {
     public var busySeconds: Double
   }
 
+  /// A certificate that this gateway shows or rests on, and its validity.
+  public struct Certificate: Codable, Sendable, Equatable {
+    /// What for.
+    public enum Use: String, Codable, Sendable {
+      /// Signs receipts, notices and envelopes.
+      case signer
+      /// Is shown to clients.
+      case tls
+      /// Signs the time stamps of the log's seals, as the newest has it.
+      case stamp
+    }
+    public var use: Use
+    /// The first name that it is made out to; a subject where it has none.
+    public var name: String
+    /// Kind of its key, `RSA` or `EC`.
+    public var key: String
+    /// The file that it came from; nil where it came from elsewhere.
+    public var file: String?
+    public var notBefore: Int64
+    public var notAfter: Int64
+  }
+
   /// The virus scanner.
   public struct Scanner: Codable, Sendable, Equatable {
     public var isUp: Bool
@@ -199,7 +221,7 @@ public struct StatusReport: Codable, Sendable, Equatable {
   public var deliveries: [Way]
   public var queue: Queue
   public var signer: Signer
-  public var tlsNotAfter: Int64?
+  public var certificates: [Certificate]
   public var scanner: Scanner?
   public var clock: ClockState
   public var index: Index

@@ -5,6 +5,7 @@ import Metering
 import PEC
 import ProviderIndex
 import Scanning
+import Sealing
 import Signing
 import Spool
 import Synchronization
@@ -17,14 +18,17 @@ final class Watch: Sendable {
   struct Look: Sendable {
     var at = MonotonicClock.nanoseconds()
     var queue: [RouteFigures] = []
-    var deadlines = 0
     var held = HeldFigures()
+    var deadlines = 0
     var nextDeadline: Int64?
     var rows: Int64 = 0
     var unsealedRows: Int64 = 0
     var lastSealAt: Int64?
     var seals: Int64 = 0
     var unstampedSeals = 0
+    /// Of the newest seal that has a stamp, and whose seal that is.
+    var stampCertificate: CertificateFacts?
+    var stampedSeal: Int64?
     var usage: SpoolUsage?
     var freeBytes = 0
     var quarantined = 0
@@ -42,6 +46,7 @@ final class Watch: Sendable {
 
   private let held: Mutex<Subject>
   private let ledger: Ledger
+  private let seals: SealStore
   private let last = Mutex(Look())
   private let metricsAt = Mutex<String?>(nil)
   private let ending = Handoff<Void>()
@@ -52,6 +57,7 @@ final class Watch: Sendable {
   init(_ shared: SharedState, _ parts: GatewayParts, _ doors: Doors) {
     held = Mutex(Subject(shared: shared, configuration: parts.configuration, listeners: Watch.listeners(doors)))
     ledger = parts.ledger
+    seals = SealStore(path: Gateway.sealsPath(parts.configuration.dataDirectory))
     look(isSlow: true)
     thread.withLock { $0 = WorkerThread(name: "watch", niceness: 5) { [self] in work() } }
   }
@@ -107,16 +113,17 @@ final class Watch: Sendable {
     // A ledger that cannot be read says so where it is used; here the numbers grow old, and their age is told.
     do {
       next.queue = try ledger.routeFigures()
+      next.held = try ledger.heldFigures()
       next.deadlines = try ledger.deadlineCount()
       next.nextDeadline = try ledger.nextDeadline()
       let lastRow = try ledger.lastEventNumber()
       let seal = try ledger.lastSeal()
       next.rows = try ledger.firstEventNumber().map { lastRow - $0 + 1 } ?? 0
       next.unsealedRows = lastRow - (seal?.last ?? 0)
-      next.held = try ledger.heldFigures()
       next.lastSealAt = seal?.madeAt.unixSeconds
       next.seals = seal?.number ?? 0
       next.unstampedSeals = try ledger.unstampedSeals().count
+      lookAtStamp(&next, try ledger.lastStampedSeal()?.number)
       next.at = MonotonicClock.nanoseconds()
     } catch {
       shared.logger.debug("the ledger cannot be looked at: \(error)")
@@ -130,6 +137,15 @@ final class Watch: Sendable {
     }
     let found = next
     last.withLock { $0 = found }
+  }
+
+  /// Reads the stamp of a seal once: it does not change. One that cannot be read is found by those who verify the log.
+  private func lookAtStamp(_ look: inout Look, _ seal: Int64?) {
+    guard let seal, look.stampedSeal != seal else { return }
+    look.stampedSeal = seal
+    do { look.stampCertificate = CertificateFacts(der: try seals.stampCertificate(seal)) } catch {
+      subject.shared.logger.warning("the time stamp of seal \(seal) cannot be looked at: \(error)")
+    }
   }
 
   /// Messages in quarantine: folders of folders by year, month and day.

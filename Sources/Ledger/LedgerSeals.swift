@@ -15,6 +15,11 @@ extension LedgerReading {
   /// The last seal; nil when nothing was sealed yet.
   public func lastSeal() throws(LedgerError) -> SealRecord? { try seals("1 ORDER BY number DESC LIMIT 1").first }
 
+  /// The last seal that has a time stamp; nil when there is none.
+  public func lastStampedSeal() throws(LedgerError) -> SealRecord? {
+    try seals("stamped_at IS NOT NULL ORDER BY number DESC LIMIT 1").first
+  }
+
   /// The seal that covers the row of that number; nil when it is not sealed yet.
   public func seal(coveringRow row: Int64) throws(LedgerError) -> SealRecord? {
     try seals("last >= ? ORDER BY last LIMIT 1", [row]).first { $0.first <= row }

@@ -130,7 +130,10 @@ struct StatusPage {
         "\(signer.backend); \(signer.signatures) signatures in \(signer.batches) batches, \(signer.waiting) waiting; "
           + "certificate \(StatusPage.end(signer.notAfter, report.at))")
     ]
-    if let end = report.tlsNotAfter { lines.append(row("TLS", "certificate \(StatusPage.end(end, report.at))")) }
+    for one in report.certificates where one.use != .signer {
+      let words = "\(ASCII.escaped(one.name)) (\(one.key)), certificate \(StatusPage.end(one.notAfter, report.at))"
+      lines.append(row(one.use == .tls ? "TLS" : "time stamps", words))
+    }
     if let scanner = report.scanner {
       var words = scanner.isUp ? "\(scanner.workers) of \(scanner.workersWanted) workers" : "DOWN: \(ASCII.escaped(scanner.reason))"
       words += "; \(scanner.scanned) scanned, \(scanner.infected) infected, \(scanner.waiting) waiting"

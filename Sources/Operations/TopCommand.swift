@@ -174,9 +174,10 @@ struct TopFrame {
     let ways = now.deliveries.enumerated().sorted {
       (parts[$0.element.route]?.entries ?? 0, $1.offset) > (parts[$1.element.route]?.entries ?? 0, $0.offset)
     }
-    for (at, way) in ways where parts[way.route] != nil || way.sent + way.deferred + way.bounced > 0 {
+    for (_, way) in ways where parts[way.route] != nil || way.sent + way.deferred + way.bounced > 0 {
       func each(_ value: @escaping (StatusReport.Way) -> Int) -> String {
-        rate { $0.deliveries.indices.contains(at) ? value($0.deliveries[at]) : 0 }
+        // A reload in between may have changed their order.
+        rate { $0.deliveries.first { $0.route == way.route }.map(value) ?? 0 }
       }
       let part = parts[way.route]
       lines.append(

@@ -3,6 +3,7 @@ public import Evidence
 import Foundation
 import Octets
 import Signing
+import TimeStamping
 
 /// Names of the files in a seal's folder.
 public enum SealFileNames {
@@ -145,6 +146,20 @@ public struct SealStore: Sendable {
   /// The newest edition of the evidence record that the list of contents knows of; nil when there is none.
   func evidenceEdition(_ number: Int64) throws(SealingError) -> Int? {
     try contents(number).digests.keys.compactMap { SealFileNames.evidenceEdition($0) }.max()
+  }
+
+  /// The certificate of the authority that stamped a seal, in DER, as its stamp names it; nothing is verified.
+  /// - Throws: `.file`, `.tooLarge`, or `.damaged` when the stamp cannot be read.
+  public func stampCertificate(_ number: Int64) throws(SealingError) -> [UInt8] {
+    let octets = try read(number, SealFileNames.stamp)
+    let token: TimeStampToken
+    do { token = try TimeStampToken(reading: octets) } catch {
+      throw .damaged(seal: number, words: "\(SealFileNames.stamp): \(error)")
+    }
+    guard let certificate = token.certificates.first else {
+      throw .damaged(seal: number, words: "\(SealFileNames.stamp) has no certificate")
+    }
+    return certificate
   }
 
   func read(_ number: Int64, _ name: String) throws(SealingError) -> [UInt8] {

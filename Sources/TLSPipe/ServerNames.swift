@@ -22,6 +22,16 @@ public struct TLSCertificateFacts: Sendable, Equatable {
   public var names: [String]
   /// Kind of the key, as a number that is equal for equal kinds (RSA, EC, …).
   public var keyKind: Int32
+  /// Kind of the key for people: `RSA`, `EC`, `Ed25519`.
+  public var keyName: String {
+    switch keyKind {
+    case NID_rsaEncryption: "RSA"
+    case NID_X9_62_id_ecPublicKey: "EC"
+    case NID_ED25519: "Ed25519"
+    case NID_ED448: "Ed448"
+    default: "kind \(keyKind)"
+    }
+  }
   /// First and last second of its validity, Unix time.
   public var notBefore: Int64
   public var notAfter: Int64

@@ -19,7 +19,9 @@ import Testing
       signer: .init(
         backend: "b", subject: "s", notAfter: now + 86_400 * 365, threads: 1, signatures: 0, failures: 0, faulty: 0, batches: 0, waiting: 0,
         busySeconds: 0),
-      tlsNotAfter: now + 86_400 * 365,
+      certificates: [.signer, .tls, .tls, .stamp].enumerated().map { at, use in
+        .init(use: use, name: "n\(at)", key: "RSA", notBefore: now - 1000, notAfter: now + 86_400 * 365)
+      },
       scanner: .init(
         isUp: true, reason: "", workers: 2, workersWanted: 2, waiting: 0, scanned: 0, infected: 0, retried: 0, faults: 0, cacheHits: 0,
         engine: "", database: "", databaseAt: now),
@@ -50,8 +52,10 @@ import Testing
     Case("clock-untrusted", stops: true) { $0.clock.reason = "stepped" },
     Case("scanner-down", stops: true) { $0.scanner?.isUp = false }, Case("scanner-down", stops: true) { $0.scanner?.workers = 0 },
     Case("scanner-workers") { $0.scanner?.workers = 1 }, Case("signatures-old") { $0.scanner?.databaseAt = now - 86_400 * 4 },
-    Case("signer-certificate", stops: true) { $0.signer.notAfter = now - 1 },
-    Case("signer-certificate") { $0.signer.notAfter = now + 86_400 * 29 }, Case("tls-certificate") { $0.tlsNotAfter = now - 1 },
+    Case("signer-certificate", stops: true) { $0.certificates[0].notAfter = now - 1 },
+    Case("signer-certificate") { $0.certificates[0].notAfter = now + 86_400 * 29 },
+    Case("tls-certificate") { $0.certificates[2].notAfter = now - 1 },
+    Case("stamp-certificate") { $0.certificates[3].notAfter = now + 86_400 * 29 },
     Case("signer-faulty") { $0.signer.faulty = 1 }, Case("index-stale") { $0.index.confirmedAt = now - 49 * 3600 },
     Case("index-empty") { $0.index.records = 0 }, Case("revocation-outdated") { $0.index.revocationListsOutdated = 1 },
     Case("queue-old") {
@@ -96,7 +100,7 @@ import Testing
   @Test func theGravestComesFirst() {
     var report = Self.report()
     report.storage.freeBytes = 1 << 30
-    report.signer.notAfter = Self.now + 86_400 * 6
+    report.certificates[0].notAfter = Self.now + 86_400 * 6
     #expect(Alarms.judge(report).map(\.name) == ["signer-certificate", "disk-low"])
   }
 }

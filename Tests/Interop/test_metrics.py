@@ -6,7 +6,9 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
+import time
 
 from interop import compose, processes
 from interop.base import HERE, executable, poll, run
@@ -197,6 +199,62 @@ class Counts(Watched):
         self.assertNotIn("MAIL, each second", screen())
         cursor = subprocess.run([*tmux, "display-message", "-p", "-t", "top", "#{cursor_flag} #{alternate_on}"], capture_output=True, text=True)
         self.assertEqual(cursor.stdout.split(), ["1", "0"])
+
+
+class Rests(Watched):
+    """What is held, and until when certificates are good."""
+
+    def test_what_is_held(self):
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            gateway = Gateway(nobody.getsockname()[1], lambda yaml: yaml.set("off", "scanner").set("{ port: 0 }", "metrics"))
+            self.addCleanup(gateway.stop)
+            gateway.start()
+            self.assertEqual(self.scrape(gateway).get("ceralacca_queue_held_entries"), 0)
+            began = int(time.time())
+            run([executable(), "queue", "hold", "--route", "default", "--config", gateway.configuration], check=True)
+            sent = compose.simple("Trattenuta", ["fuori@posta.example.test"])
+            with gateway.submission() as wire:
+                self.assertEqual(transaction(wire, sent.sender, sent.recipients, sent.octets).code, 250)
+            poll(lambda: self.scrape(gateway).get("ceralacca_queue_held_entries", route="relay:default") == 1, 30, "the entry that is held")
+            since = self.scrape(gateway).get("ceralacca_queue_held_since_timestamp_seconds")
+            self.assertTrue(began - 1 <= since <= time.time() + 1, since)
+            report = status(gateway)[0]["queue"]
+            self.assertEqual([(part["route"], part["held"]) for part in report["routes"]], [("relay:default", 1)])
+            page = run([executable(), "status", "--config", gateway.configuration]).stdout.decode()
+            self.assertRegex(page, r"relay:default +1 messages, 1 recipients, 1 held")
+            run([executable(), "queue", "release", "--route", "default", "--config", gateway.configuration], check=True)
+            poll(lambda: self.scrape(gateway).get("ceralacca_queue_held_entries") == 0, 30, "nothing is held")
+            self.assertNotIn("ceralacca_queue_held_since_timestamp_seconds", self.scrape(gateway).values)
+
+    def test_every_certificate(self):
+        gateway = Gateway(None, lambda yaml: yaml.set("off", "scanner").set("{ port: 0 }", "metrics"))
+        self.addCleanup(gateway.stop)
+        made = {}
+        for name, days, key in (("uno", 20, ["rsa:2048"]), ("due", 400, ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"])):
+            file = gateway.folder / f"{name}.pem"
+            subprocess.run(
+                ["openssl", "req", "-x509", "-nodes", "-newkey", *key, "-keyout", f"{file}.key", "-out", file, "-days", str(days),
+                 "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:smtp.{name}.test"], check=True, capture_output=True)
+            made[name] = f"{{ certificate: {file}, key: {file}.key }}"
+        text = gateway.configuration.read_text()
+        gateway.configuration.write_text(re.sub(r"^tls: \{ (.*) \}$", rf"tls: {{ \1, names: [{made['uno']}, {made['due']}] }}", text, flags=re.M))
+        gateway.start()
+        report = status(gateway)[0]
+        shown = {(each["use"], each["name"], each["key"]): each for each in report["certificates"]}
+        self.assertEqual([each["use"] for each in report["certificates"]], ["signer", "tls", "tls", "tls"])
+        ends = shown["tls", "smtp.uno.test", "RSA"]
+        self.assertAlmostEqual(ends["notAfter"] - report["at"], 20 * 86400, delta=600)
+        self.assertAlmostEqual(shown["tls", "smtp.due.test", "EC"]["notAfter"] - report["at"], 400 * 86400, delta=600)
+        # The one that ends first is the one that is called for.
+        self.assertEqual([alarm["words"] for alarm in report["alarms"] if alarm["name"] == "tls-certificate"],
+                         ["the TLS certificate for smtp.uno.test (RSA) ends in 19 days"])
+        scrape = self.scrape(gateway)
+        self.assertEqual(len(scrape.values["ceralacca_certificate_expiry_timestamp_seconds"]), 4)
+        self.assertEqual(scrape.get("ceralacca_certificate_expiry_timestamp_seconds", name_="smtp.uno.test", key="RSA", use="tls"), ends["notAfter"])
+        self.assertEqual(scrape.get("ceralacca_certificate_start_timestamp_seconds", file=str(gateway.folder / "due.pem")), shown["tls", "smtp.due.test", "EC"]["notBefore"])
+        page = run([executable(), "status", "--config", gateway.configuration]).stdout.decode()
+        self.assertRegex(page, r"TLS +smtp\.due\.test \(EC\), certificate ends in (399|400) days")
 
 
 class Readiness(Watched):

@@ -6,12 +6,14 @@ import random
 import re
 import shutil
 import signal
+import ssl
+import subprocess
 import time
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from interop import base, compose, processes
-from interop.base import executable, find, note, poll
+from interop.base import executable, find, note, poll, run
 from interop.case import InteropTest
 from interop.evidence import (
     EX_DATAERR,
@@ -103,6 +105,18 @@ class Seals(SealTest):
         listed = command(gateway, "seal", "list")
         self.assertIn("1 seals in", listed)
         self.assertIn("2 rows wait", listed)
+        # Whose certificate vouches for the newest seal, and until when.
+        (ends,) = subprocess.run(["openssl", "x509", "-noout", "-enddate", "-in", self.stamps.identity.path], capture_output=True, text=True, check=True).stdout.splitlines()
+        expected = ssl.cert_time_to_seconds(ends.partition("=")[2])
+
+        def shown() -> list[dict]:
+            done = run([executable(), "status", "--json", "--config", gateway.configuration])
+            return [each for each in json.loads(done.stdout)["certificates"] if each["use"] == "stamp"]
+
+        poll(shown, 20, "the authority's certificate in status")
+        (stamp,) = shown()
+        self.assertEqual(stamp["notAfter"], expected)
+        self.assertIn(NAME, stamp["name"])
         # The folder is the gateway's alone, and nothing in it is ever written again.
         for path in seal_folder(gateway, 1).rglob("*"):
             self.assertEqual(path.stat().st_mode & 0o277 if path.is_file() else path.stat().st_mode & 0o077, 0, path)
