@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -143,6 +144,30 @@ static inline int ceralacca_uv_descriptor(const void *handle) {
   uv_os_fd_t descriptor;
   int failure = uv_fileno((const uv_handle_t *)handle, &descriptor);
   return failure ? failure : descriptor;
+}
+
+/// The user at the other end of a local socket, as the kernel noted him when he connected. 0, or the negative code.
+static inline int ceralacca_uv_peer_user(const void *pipe, uint32_t *user) {
+  int descriptor = ceralacca_uv_descriptor(pipe);
+  if (descriptor < 0) return descriptor;
+  // struct ucred, which wants _GNU_SOURCE.
+  struct { pid_t process; uid_t user; gid_t group; } peer;
+  socklen_t length = sizeof peer;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return -errno;
+  if (length != sizeof peer || peer.user == (uid_t)-1) return -EINVAL;
+  *user = peer.user;
+  return 0;
+}
+
+/// The name of a user of this system, ended by 0; the length written, or 0 when he has none.
+static inline int ceralacca_uv_user_name(uint32_t user, char *name, size_t room) {
+  struct passwd found, *one = NULL;
+  char fields[16384];
+  if (getpwuid_r((uid_t)user, &found, fields, sizeof fields, &one) != 0 || !one) return 0;
+  size_t length = strlen(one->pw_name);
+  if (length >= room) return 0;
+  memcpy(name, one->pw_name, length + 1);
+  return (int)length;
 }
 
 /// A TCP socket that is bound to `address` and listens, closed on exec. The descriptor, or the negative errno.

@@ -26,14 +26,16 @@ final class ChoiceDesk: Sendable {
   var snapshot: HolderChoices { current.withLock { $0 } }
 
   /// Makes a change that an operator asks for, and answers when it is durable and holds.
-  func change(_ asked: ChoiceChange, _ shared: SharedState, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
+  func change(
+    _ asked: ChoiceChange, by person: Operator, _ shared: SharedState, _ answer: @escaping @Sendable (ControlAnswer) -> Void
+  ) {
     // Not on the lane that asked: it waits for the disk.
     WorkerThread(name: "choices") {
-      answer(self.changing.withLock { _ in self.make(asked, shared) })
+      answer(self.changing.withLock { _ in self.make(asked, by: person, shared) })
     }.detach()
   }
 
-  private func make(_ asked: ChoiceChange, _ shared: SharedState) -> ControlAnswer {
+  private func make(_ asked: ChoiceChange, by person: Operator, _ shared: SharedState) -> ControlAnswer {
     let accepted: AcceptedChoice
     do throws(ChoiceFault) {
       accepted = try shared.points.judge(
@@ -41,7 +43,7 @@ final class ChoiceDesk: Sendable {
     } catch { return ControlAnswer(ok: false, message: error.description) }
     guard let words = accepted.words else { return ControlAnswer(ok: true, message: "\(accepted.holder): nothing changes") }
     let now = shared.now()
-    let row = EventRecord(aboutTheLog: .choiceChanged, "by operator: \(words)", by: shared.points.provider.name, at: now)
+    let row = EventRecord(aboutTheLog: .choiceChanged, "by \(person): \(words)", by: shared.points.provider.name, at: now)
     let done = Handoff<String>()
     shared.committer.perform(
       .record([.choice(accepted.after, of: accepted.holder, changedAt: now.unixSeconds), .event(row)]) { failure in
@@ -50,7 +52,7 @@ final class ChoiceDesk: Sendable {
     let failure = done.take(atMost: 1)?.first ?? "no word of the commit"
     guard failure.isEmpty else { return ControlAnswer(ok: false, message: "nothing changed: \(failure)") }
     current.withLock { $0[accepted.holder] = accepted.after }
-    shared.logger.notice("a holder's choice was changed: \(words)")
+    shared.logger.notice("a holder's choice was changed by \(person): \(words)")
     return ControlAnswer(ok: true, message: words)
   }
 }

@@ -86,7 +86,7 @@ final class ControlSocket {
   private let loop: Loop
   private var listener: Listener?
   private var sessions: [ObjectIdentifier: Session] = [:]
-  private let perform: (ControlRequest, @escaping @Sendable (ControlAnswer) -> Void) -> Void
+  private let perform: (ControlRequest, LocalUser?, @escaping @Sendable (ControlAnswer) -> Void) -> Void
   private var answers: Mailbox<Reply>!
 
   private struct Reply: Sendable {
@@ -96,13 +96,14 @@ final class ControlSocket {
 
   private final class Session {
     let stream: EventLoop.Stream
+    let user: LocalUser?
     var line: [UInt8] = []
-    init(_ stream: EventLoop.Stream) { self.stream = stream }
+    init(_ stream: EventLoop.Stream) { (self.stream, user) = (stream, stream.peerUser) }
   }
 
-  /// - Parameter perform: does what is asked and answers, on any thread.
+  /// - Parameter perform: does what is asked, by whom, and answers, on any thread.
   init(
-    loop: Loop, path: String, perform: @escaping (ControlRequest, @escaping @Sendable (ControlAnswer) -> Void) -> Void
+    loop: Loop, path: String, perform: @escaping (ControlRequest, LocalUser?, @escaping @Sendable (ControlAnswer) -> Void) -> Void
   ) throws {
     self.loop = loop
     self.perform = perform
@@ -132,7 +133,7 @@ final class ControlSocket {
       return send(ControlAnswer(ok: false, message: "the request is not a JSON object with a verb"), to: key)
     }
     let answers = answers!
-    perform(request) { answer in answers.send(Reply(session: key, answer: answer)) }
+    perform(request, session.user) { answer in answers.send(Reply(session: key, answer: answer)) }
   }
 
   private func send(_ answer: ControlAnswer, to key: ObjectIdentifier) {

@@ -32,7 +32,7 @@ final class Deliveries {
   /// What the operator holds: nothing of it is attempted.
   var holds: QueueHolds
   /// Entries under way that the operator gives up when their attempt has ended, and what of them.
-  var asked: [String: QueueScope] = [:]
+  var asked: [String: QueueRemoval] = [:]
   private var draining = false
   private var stopped = false
 
@@ -179,7 +179,7 @@ final class Deliveries {
       underway[delivery.entry.id] = delivery
       return attempted(delivery.entry.id, fates)
     }
-    if let scope = asked.removeValue(forKey: delivery.entry.id) { return giveUp(delivery, scope) }
+    if let removal = asked.removeValue(forKey: delivery.entry.id) { return giveUp(delivery, removal) }
     let byNow = reroute(delivery.entry)
     if holds.hold(on: delivery.entry, by: byNow) != nil { return setAside(delivery) }
     underway[delivery.entry.id] = delivery
@@ -383,7 +383,7 @@ final class Deliveries {
       return attempted(entry.id, report.fates, isReport: true, report.reply)
     }
     for report in early.removeValue(forKey: entry.id) ?? [] { report.reply.add([Deliveries.unsettled]) }
-    if let scope = asked.removeValue(forKey: entry.id) { return giveUp(next, scope) }
+    if let removal = asked.removeValue(forKey: entry.id) { return giveUp(next, removal) }
     wait(next)
   }
 

@@ -30,7 +30,7 @@ extension Deliveries {
       tally.underWay = underWay(scope)
       tick()
       reply.add(tally)
-    case .bounce(let ids, let scope): bounce(ids, scope, reply)
+    case .bounce(let ids, let removal): bounce(ids, removal, reply)
     case .underWay(let scope): reply.add(QueueTally(underWay: underWay(scope)))
     }
   }
@@ -46,7 +46,7 @@ extension Deliveries {
 
   // MARK: Giving up
 
-  private func bounce(_ ids: [String], _ scope: QueueScope, _ reply: QueueReply) {
+  private func bounce(_ ids: [String], _ removal: QueueRemoval, _ reply: QueueReply) {
     var tally = QueueTally()
     var begun: [PendingDelivery] = []
     for id in ids {
@@ -54,14 +54,14 @@ extension Deliveries {
         if let heard = unrecorded.removeValue(forKey: id) {
           // What a next hop has said already goes before the operator's word.
           underway[id] = delivery
-          asked[id] = scope
+          asked[id] = removal
           tally.underWay.append(id)
           attempted(id, heard)
         } else {
           begun.append(delivery)
         }
       } else if underway[id] != nil {
-        asked[id] = scope
+        asked[id] = removal
         tally.underWay.append(id)
       } else {
         tally.missing.append(id)
@@ -76,20 +76,20 @@ extension Deliveries {
       tally.failed = all.filter { !done.contains($0) }
       reply.add(tally)
     }
-    for delivery in begun { giveUp(delivery, scope, each) }
+    for delivery in begun { giveUp(delivery, removal, each) }
   }
 
   /// Gives an entry up for the recipients that the scope is about: no attempt, and for the others everything stays as it is.
-  func giveUp(_ delivery: PendingDelivery, _ scope: QueueScope, _ reply: ControlReply? = nil) {
+  func giveUp(_ delivery: PendingDelivery, _ removal: QueueRemoval, _ reply: ControlReply? = nil) {
     let id = delivery.entry.id
-    let named = scope.recipients(of: delivery.entry)
+    let named = removal.scope.recipients(of: delivery.entry)
     if named.isEmpty {
       wait(delivery)
       reply?.add([id])
       return
     }
     underway[id] = delivery
-    let removed = RecipientFate.Outcome.failed(.removed, text: "removed from the queue by the operator")
+    let removed = RecipientFate.Outcome.failed(.removed, text: "removed from the queue by \(removal.person)")
     attempted(id, named.map { RecipientFate(recipient: $0, outcome: removed) }, isReport: true, reply)
   }
 

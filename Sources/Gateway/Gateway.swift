@@ -39,14 +39,14 @@ public final class Gateway: Sendable {
   let levels: LogLevelSwitch?
   /// One at a time.
   let reloading = Mutex<Void>(())
-  private let restarting = Mutex<(@Sendable (@escaping @Sendable (String, Bool) -> Void) -> Void)?>(nil)
+  let restarting = Mutex<(@Sendable (@escaping @Sendable (String, Bool) -> Void) -> Void)?>(nil)
   let inboxes: [Mailbox<LaneMessage>]
   private let threads: Mutex<[WorkerThread]>
   private let drained: Handoff<Void>
   let upkeep: Upkeep
   private let timekeeper: Timekeeper
-  private let logKeeper: LogKeeper
-  private let pager: QueuePager
+  let logKeeper: LogKeeper
+  let pager: QueuePager
   private let stocktaking: Stocktaking
   let watch: Watch
   /// Metrics and health over HTTP, where they are told.
@@ -204,83 +204,6 @@ public final class Gateway: Sendable {
   public func onRestart(_ begin: @escaping @Sendable (@escaping @Sendable (String, Bool) -> Void) -> Void) {
     restarting.withLock { $0 = begin }
   }
-
-  /// Does what the control socket was asked.
-  func perform(_ request: ControlRequest, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
-    switch request.verb {
-    case "queue": pager.perform(request.queue, answer)
-    // Not on the lane that asked: a large index takes seconds to read.
-    case "reload":
-      WorkerThread(name: "reload") {
-        let (words, isDone) = self.reload()
-        answer(ControlAnswer(ok: isDone, message: words))
-      }.detach()
-    case "drain": answer(ControlAnswer(ok: true, message: drain(seconds: request.entry.flatMap { Int($0) } ?? 30)))
-    case "restart":
-      guard let begin = restarting.withLock({ $0 }) else {
-        return answer(ControlAnswer(ok: false, message: "this process cannot restart itself: it was not started by `ceralacca serve`"))
-      }
-      begin { words, isDone in answer(ControlAnswer(ok: isDone, message: words)) }
-    case "index-fetch":
-      upkeep.fetchIndex(allowsLosses: request.entry == "allow-losses") { lines, isLoaded in
-        answer(ControlAnswer(ok: isLoaded, message: lines))
-      }
-    case "seal": logKeeper.perform(.seal) { words, isDone in answer(ControlAnswer(ok: isDone, message: words)) }
-    case "request-answer", "request-refuse":
-      guard let id = request.entry else { return answer(ControlAnswer(ok: false, message: "which request?")) }
-      let refusal = request.verb == "request-refuse" ? request.text ?? "" : nil
-      logKeeper.perform(.answer(request: id, refusal: refusal)) { words, isDone in
-        answer(ControlAnswer(ok: isDone, message: words))
-      }
-    case "hold", "hold-lift": hold(request, answer)
-    case "choose":
-      guard let choice = request.choice else { return answer(ControlAnswer(ok: false, message: "for whom, and what is chosen?")) }
-      shared.choices.change(choice, shared, answer)
-    case "extract-made":
-      shared.note(.extractMade, request.text ?? "")
-      answer(ControlAnswer(ok: true, message: "noted"))
-    case "status":
-      let counters = shared.counters
-      answer(
-        ControlAnswer(
-          ok: shared.committer.brokenBecause == nil && shared.clock.distrust == nil,
-          message: shared.committer.brokenBecause ?? shared.clock.distrust.map { "the clock cannot be trusted: \($0)" }
-            ?? (drainState.isDraining ? "draining" : "running"),
-          numbers: [
-            "pid": Int(ProcessInfo.processInfo.processIdentifier),
-            "connections": counters.connections.load(ordering: .relaxed),
-            "openConnections": counters.openConnections.load(ordering: .relaxed),
-            "accepted": counters.accepted.load(ordering: .relaxed), "failed": counters.failed.load(ordering: .relaxed),
-            "delivered": counters.delivered.load(ordering: .relaxed), "commits": counters.commits.load(ordering: .relaxed),
-            "committedPlans": counters.committedPlans.load(ordering: .relaxed),
-            "intakeBytesInMemory": counters.intakeBytesInMemory.load(ordering: .relaxed),
-          ].merging(shared.scannerNumbers) { old, _ in old }, status: watch.report()))
-    default: answer(ControlAnswer(ok: false, message: "no such verb: \(request.verb)"))
-    }
-  }
-
-  /// Puts days of the log under a hold, or lifts one: a change of the ledger, which the gateway alone writes.
-  private func hold(_ request: ControlRequest, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
-    guard let id = request.entry else { return answer(ControlAnswer(ok: false, message: "which hold?")) }
-    let changes: [LedgerChange]
-    let words: String
-    if request.verb == "hold" {
-      guard let from = request.from.flatMap({ LegalDay($0) }), let to = request.to.flatMap({ LegalDay($0) }), from <= to,
-        let reason = request.text, !reason.isEmpty
-      else { return answer(ControlAnswer(ok: false, message: "a hold needs its first day, its last day and a reason")) }
-      changes = [.hold(LogHold(id: id, from: from, to: to, reason: reason, madeAt: shared.now().unixSeconds))]
-      words = "\(id): \(from.text) to \(to.text): \(reason)"
-    } else {
-      changes = [.liftHold(id: id)]
-      words = "\(id)" + (request.text.map { ": \($0)" } ?? "")
-    }
-    let kind: EventKind = request.verb == "hold" ? .held : .holdLifted
-    let row = EventRecord(aboutTheLog: kind, words, by: shared.points.provider.name, at: shared.now())
-    shared.committer.perform(
-      .record(changes + [.event(row)]) { failure in
-        answer(ControlAnswer(ok: failure == nil, message: failure ?? words))
-      })
-  }
 }
 
 /// What a lane's thread says once it is up.
@@ -307,9 +230,9 @@ private func runLane(
     lane = try Lane(number: number, shared: shared)
     do { try lane.open(doors) } catch { throw StartError("cannot listen: \(error)") }
     if let controlPath {
-      control = try ControlSocket(loop: lane.loop, path: controlPath) { request, answer in
+      control = try ControlSocket(loop: lane.loop, path: controlPath) { request, user, answer in
         guard let gateway = box.running else { return answer(ControlAnswer(ok: false, message: "still starting")) }
-        gateway.perform(request, answer)
+        gateway.perform(request, from: user, answer)
       }
     }
     started.send(.running(lane.inbox))

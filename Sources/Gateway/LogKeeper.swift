@@ -16,7 +16,7 @@ enum LogOrder: Sendable {
   /// Seal what waits, and ask for stamps.
   case seal
   /// Answer a request for an extract that waits for the operator: with the extract, or with a refusal and its reason.
-  case answer(request: String, refusal: String?)
+  case answer(request: String, refusal: String?, by: Operator)
 }
 
 /// The thread that looks after the certified log: seals, stamps and their renewal, retention, the day's statistics, and the holders'
@@ -121,8 +121,8 @@ final class LogKeeper: Sendable {
           (words.isEmpty ? "no row waits for a seal" : words.joined(separator: "; "))
             + (missing == 0 ? "" : "; \(missing) seals without a time stamp"), true)
       } catch { asked.then("not sealed: \(error)", false) }
-    case .answer(let id, let refusal):
-      do { asked.then(try answer(request: id, refusal: refusal), true) } catch { asked.then("\(error)", false) }
+    case .answer(let id, let refusal, let person):
+      do { asked.then(try answer(request: id, refusal: refusal, by: person), true) } catch { asked.then("\(error)", false) }
     }
   }
 

@@ -26,7 +26,7 @@ final class QueuePager: Sendable {
     /// All of this is to be tried now.
     case hurry(QueueScope, then: @Sendable (Int) -> Void)
     /// The operator holds something, or releases it.
-    case hold(QueueRequest, QueueScope, then: @Sendable (ControlAnswer) -> Void)
+    case hold(QueueRequest, QueueScope, Operator, then: @Sendable (ControlAnswer) -> Void)
     /// What is held is another than before, durably.
     case holdsChanged(then: @Sendable () -> Void)
     /// A delivery report on an entry that no lane has.
@@ -120,7 +120,7 @@ final class QueuePager: Sendable {
         then(0)
       }
     case .words(let request, let then): bring(request, then)
-    case .hold(let request, let scope, let then): hold(request, scope, then)
+    case .hold(let request, let scope, let person, let then): hold(request, scope, by: person, then)
     case .holdsChanged(let then): takeHolds(&place, then)
     case .report(let report, let then):
       guard let token = report.envelopeID else { return then([]) }

@@ -21,11 +21,12 @@ struct QueuePageRequest: Sendable {
   var action: Action
   var scope: QueueScope
   var source: Source
+  var person: Operator
 
   func operation(_ ids: [String]) -> QueueOperation {
     switch action {
     case .retry: .retry(ids)
-    case .bounce: .bounce(ids, scope)
+    case .bounce: .bounce(ids, QueueRemoval(scope: scope, person: person))
     }
   }
 }
@@ -51,18 +52,20 @@ extension QueuePager {
   private static let answered: [MessageKind] = [.envelope, .ordinary]
 
   /// Does what an operator says.
-  func perform(_ request: QueueRequest?, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
+  func perform(_ request: QueueRequest?, by person: Operator, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
     guard let request, let scope = request.scope else { return answer(ControlAnswer(ok: false, message: "what of the queue is meant?")) }
     switch request.word {
     case .retry:
-      if case .entry(let id) = scope { return retry(id, answer) }
+      if case .entry(let id) = scope { return retry(id, by: person, answer) }
       retryAll(scope, answer)
     case .bounce:
       var filter = QueueFilter(scope)
       if case .entry = scope {} else if request.withReceipts != true { filter.kinds = QueuePager.answered }
       let source = QueuePageRequest.Source.selection(filter, after: request.after, upTo: request.end)
-      send(.words(QueuePageRequest(action: .bounce, scope: scope, source: source), then: { answer(ControlAnswer($0)) }), answer)
-    case .hold, .release: send(.hold(request, scope, then: answer), answer)
+      send(
+        .words(QueuePageRequest(action: .bounce, scope: scope, source: source, person: person), then: { answer(ControlAnswer($0)) }), answer
+      )
+    case .hold, .release: send(.hold(request, scope, person, then: answer), answer)
     case .underWay:
       let reply = QueueReply(lanes: inboxes.count) { tally in
         answer(
@@ -76,9 +79,9 @@ extension QueuePager {
     if !arriving.send(work) { answer(ControlAnswer(ok: false, message: "the gateway is stopping")) }
   }
 
-  private func retry(_ id: String, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
+  private func retry(_ id: String, by person: Operator, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
     let source = QueuePageRequest.Source.selection(QueueFilter(.entry(id)), after: nil, upTo: nil)
-    let request = QueuePageRequest(action: .retry, scope: .entry(id), source: source)
+    let request = QueuePageRequest(action: .retry, scope: .entry(id), source: source, person: person)
     send(
       .words(
         request,
@@ -159,7 +162,9 @@ extension QueuePager {
   }
 
   /// Makes a hold, or its end, durable, and then has the lanes know.
-  func hold(_ request: QueueRequest, _ scope: QueueScope, _ answer: @escaping @Sendable (ControlAnswer) -> Void) {
+  func hold(
+    _ request: QueueRequest, _ scope: QueueScope, by person: Operator, _ answer: @escaping @Sendable (ControlAnswer) -> Void
+  ) {
     let refuse = { (words: String) in answer(ControlAnswer(ok: false, message: words)) }
     let now = shared.now()
     let change: LedgerChange
@@ -177,11 +182,11 @@ extension QueuePager {
       }
     } catch { return refuse("the ledger cannot be read: \(error)") }
     let kind: EventKind = request.word == .hold ? .deliveryHeld : .deliveryReleased
-    let row = EventRecord(aboutTheLog: kind, words, by: shared.points.provider.name, at: now)
+    let row = EventRecord(aboutTheLog: kind, "by \(person): \(words)", by: shared.points.provider.name, at: now)
     shared.committer.perform(
       .record([change, .event(row)]) { [self] failure in
         if let failure { return answer(ControlAnswer(ok: false, message: failure)) }
-        shared.logger.notice("\(request.word == .hold ? "held" : "released"): \(words)")
+        shared.logger.notice("\(request.word == .hold ? "held" : "released") by \(person): \(words)")
         send(.holdsChanged(then: { answer(ControlAnswer(ok: true, message: words)) }), answer)
       })
   }
@@ -195,9 +200,10 @@ extension QueuePager {
     case .entry(let id): return try ledger.entry(id) == nil ? "no entry \(id) is in the queue" : nil
     case .route(.relay(let name)):
       // Entries may have a route that the configuration has no more.
-      if shared.nextHops[name] != nil { return nil }
+      let known = shared.measures.routes
+      if known.contains("relay:\(name)") { return nil }
       if try ledger.queueHasRoute(.relay(name)) { return nil }
-      let names = shared.nextHops.keys.filter { $0 != SharedState.mailboxRoute }.sorted()
+      let names = known.compactMap { $0.hasPrefix("relay:") ? String($0.dropFirst(6)) : nil }
       return "the configuration has no route '\(name)'; it has mailbox, \(names.joined(separator: ", "))"
     case .all, .route(.mailbox), .domain: return nil
     }

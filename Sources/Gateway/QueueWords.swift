@@ -75,9 +75,15 @@ enum QueueOperation: Sendable {
   /// Try now what is here of this.
   case retryAll(QueueScope)
   /// Give these up, for the recipients that the scope is about.
-  case bounce([String], QueueScope)
+  case bounce([String], QueueRemoval)
   /// Say what is under way.
   case underWay(QueueScope)
+}
+
+/// What of an entry an operator gives up, and who he is.
+struct QueueRemoval: Sendable {
+  var scope: QueueScope
+  var person: Operator
 }
 
 /// What a lane says of entries that an operator spoke of.

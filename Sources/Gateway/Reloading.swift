@@ -84,7 +84,8 @@ extension Gateway {
   /// Reads everything again: the configuration file, certificates, index, users, authorities, revocation lists, and the signer's key and
   /// certificate. When the configuration or a file that it needs is bad, nothing changes at all. Returns a line for people, and whether all
   /// of it holds. Blocks: not for a lane.
-  public func reload() -> (words: String, isDone: Bool) {
+  /// - Parameter person: who asked for it; nil for a signal, which does not say.
+  public func reload(by person: Operator? = nil) -> (words: String, isDone: Bool) {
     reloading.withLock { _ in
       let settled: String
       do { settled = try readConfigurationAgain() } catch {
@@ -92,7 +93,7 @@ extension Gateway {
         shared.logger.error("not reloaded: \(words)")
         return (words, false)
       }
-      let (data, isDone) = reloadData()
+      let (data, isDone) = reloadData(by: person)
       let line = [settled, data].filter { !$0.isEmpty }.joined(separator: "; ")
       shared.logger.notice("reloaded: \(line)")
       return (line, isDone)
@@ -166,9 +167,10 @@ extension Gateway {
   }
 
   /// Index, users, signer and scanner, each by itself: what cannot be read, or does not work, leaves its old one in place.
-  private func reloadData() -> (String, Bool) {
+  private func reloadData(by person: Operator?) -> (String, Bool) {
     let index = shared.index.reload()
-    shared.note(.indexUpdated, "\(index.isLoaded ? "loaded" : "not loaded"): \(index.lines.joined(separator: "; "))")
+    let asked = person.map { "by \($0): " } ?? ""
+    shared.note(.indexUpdated, "\(asked)\(index.isLoaded ? "loaded" : "not loaded"): \(index.lines.joined(separator: "; "))")
     upkeep.refresh()
     var line = "index: " + index.lines.joined(separator: "; ")
     var isDone = index.isLoaded

@@ -114,20 +114,20 @@ extension LogKeeper {
   }
 
   /// An operator's word about a request.
-  func answer(request id: String, refusal: String?) throws -> String {
+  func answer(request id: String, refusal: String?, by person: Operator) throws -> String {
     guard let request = try ledger.request(id: id) else { throw LogKeeperError("there is no request \(id)") }
     guard !request.state.isFinal else { throw LogKeeperError("request \(id) is \(request.state.rawValue) already") }
     let question = LogRequestQuestion(text: request.question)
     if let refusal {
       guard !refusal.isEmpty else { throw LogKeeperError("a refusal needs its reason, which the asker reads") }
-      try send(.refused(reason: refusal), question, moving: request, to: .refused, outcome: "refused: \(refusal)")
+      try send(.refused(reason: refusal), question, moving: request, to: .refused, outcome: "refused by \(person): \(refusal)")
     } else {
       guard question.isEnough else {
         throw LogKeeperError(
           "request \(id) does not say which messages it means: refuse it with --refuse and what is missing, in Italian, or make an "
             + "extract with 'ceralacca log extract'")
       }
-      try sendExtract(request, question, isOrdered: true)
+      try sendExtract(request, question, orderedBy: person)
     }
     return try ledger.request(id: id).map { "request \(id) is \($0.state.rawValue): \($0.outcome)" } ?? ""
   }
@@ -150,7 +150,7 @@ extension LogKeeper {
       guard request.answerID != nil else {
         return try sendOnce(.opened, question, moving: request, to: .open, outcome: "understood")
       }
-      try sendExtract(request, question, isOrdered: false)
+      try sendExtract(request, question, orderedBy: nil)
     case .automatic: return
     }
   }
@@ -168,8 +168,9 @@ extension LogKeeper {
     try send(content, question, moving: request, to: state, outcome: outcome)
   }
 
-  /// - Parameter isOrdered: an operator wants it: what is too much for an answer by itself he may send all the same.
-  private func sendExtract(_ request: LogRequestRecord, _ question: LogRequestQuestion, isOrdered: Bool) throws {
+  /// - Parameter person: the operator who wants it: what is too much for an answer by itself he may send all the same.
+  private func sendExtract(_ request: LogRequestRecord, _ question: LogRequestQuestion, orderedBy person: Operator?) throws {
+    let isOrdered = person != nil
     let bounds = HolderRows.Bounds(messages: isOrdered ? .max : LogKeeper.maximumMessages)
     switch try HolderRows.gather(LogKeeper.queries(question), for: request.asker, from: ledger, bounds) {
     case .tooManyMessages:
@@ -195,7 +196,7 @@ extension LogKeeper {
       let name = "estratto-\(LegalDay(request.openedAt).text).zip"
       try send(
         .extract(fileName: name, archive: archive, rows: selection.rows.count), question, moving: request, to: .answered,
-        outcome: "extract of \(selection.rows.count) rows about \(messages) messages")
+        outcome: "extract of \(selection.rows.count) rows about \(messages) messages" + (person.map { ", sent by \($0)" } ?? ""))
     }
   }
 

@@ -305,6 +305,8 @@ public struct DeliveryJourney: Sendable {
       // Where a holder has his mail forwarded to is his own affair.
       let recipient = entry.kind == .ordinary ? reception.recipients.first ?? fate.recipient : fate.recipient
       switch fate.outcome {
+      // Who of us it was is nobody's business outside.
+      case .failed(.removed, _): return (recipient, DeliveryFailure.removed.status, "removed from the queue by the operator")
       case .failed(let cause, let text): return (recipient, cause.status, entry.kind == .ordinary ? "forwarding failed" : text)
       case .later(let text): return (recipient, "5.4.7", entry.kind == .ordinary ? "forwarding failed" : text)
       case .delivered: return nil

@@ -50,7 +50,7 @@ public enum ExtractCommand {
       if path.hasSuffix(".zip") { try ExtractMaker.write(files, archive: path) } else { try ExtractMaker.write(files, folder: path) }
       say("\(path): \(rows.count) rows" + (withheld == 0 ? "" : "; \(withheld) more name third persons and were left out"))
     } catch let error as SealingError { throw CommandFailure("\(error)", exitCode: CommandFailure.inputOutput) }
-    let note = "\(rows.count) rows for \(name(reader)), asked by the operator"
+    let note = "\(rows.count) rows for \(name(reader))"
     record(note, of: configuration.dataDirectory, remark: remark)
   }
 

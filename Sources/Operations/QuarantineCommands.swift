@@ -1,3 +1,4 @@
+import EventLoop
 import Foundation
 import Gateway
 import Journey
@@ -60,9 +61,7 @@ public enum QuarantineCommands {
 
   /// Who asks, as far as the system knows.
   private static func who() -> String {
-    let user = NSUserName()
-    guard let other = ProcessInfo.processInfo.environment["SUDO_USER"], other != user else { return user }
-    return "\(user) (by sudo of \(other))"
+    "\(Operator(.ofThisProcess, claim: ProcessInfo.processInfo.environment["SUDO_USER"]))"
   }
 
   /// What is wrong with the store, as a command ends with it.

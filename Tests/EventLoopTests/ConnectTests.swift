@@ -110,6 +110,7 @@ struct LocalSocketTests {
       try withLoop { loop in
         let listener = try loop.listenLocal(path: path, mode: 0o620) { stream in
           #expect(stream.isLocal && stream.peerAddress.isEmpty && stream.peerPort == 0 && stream.localPort == 0)
+          #expect(stream.peerUser == LocalUser(id: geteuid()) && LocalUser.ofThisProcess == stream.peerUser)
           stream.onRead = { stream.write([UInt8](copying: $0).reversed()) }
           stream.onEnd = { stream.closeAfterWrites() }
           stream.startReading()

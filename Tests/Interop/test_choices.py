@@ -13,7 +13,7 @@ from interop.compose import belongs, receipt
 from interop.counterpart import transaction
 from interop.expect import Sent
 from interop.forgers import plain
-from interop.lab import ALDO, ANNA, BIANCA, BRUNO, Gateway, Yaml, service_address, service_mailbox
+from interop.lab import ALDO, ANNA, BIANCA, BRUNO, OPERATOR, Gateway, Yaml, service_address, service_mailbox
 from interop.mailboxes import Stored
 from interop.receipts import check_delivery
 from interop.sink import Sink
@@ -135,9 +135,9 @@ class Commands(Choices):
         self.assertEqual(
             rows,
             [
-                f"by operator: pec.alfa.test: ordinary default -> discard, notify default -> {WORDS}, receipt default -> brief",
-                f"by operator: {words.strip()}",
-                f"by operator: pec.alfa.test: ordinary discard -> default, notify {WORDS} -> default, receipt brief -> default",
+                f"by {OPERATOR}: pec.alfa.test: ordinary default -> discard, notify default -> {WORDS}, receipt default -> brief",
+                f"by {OPERATOR}: {words.strip()}",
+                f"by {OPERATOR}: pec.alfa.test: ordinary discard -> default, notify {WORDS} -> default, receipt brief -> default",
             ],
         )
         self.assertEqual(run([executable(), "log", "verify", "--config", self.alfa.configuration]).returncode, 0)

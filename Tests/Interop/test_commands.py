@@ -7,7 +7,7 @@ import re
 from interop import base, compose
 from interop.base import executable, new_folder, poll, run
 from interop.case import InteropTest
-from interop.lab import ALDO, ANNA, Gateway
+from interop.lab import ALDO, ANNA, OPERATOR, Gateway
 from interop.sink import Sink
 
 EX_USAGE, EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_CONFIG = 64, 65, 66, 69, 78
@@ -334,7 +334,12 @@ class Queue(InteropTest):
         self.assertFalse([taken for taken in self.sink.taken if sent.message_id.encode() in taken.octets])
         code, out, _ = self.command("log", "tail", "--json")
         events = [json.loads(line) for line in out.splitlines()]
-        self.assertIn("rimosso-dal-gestore", [event["event"] for event in events if event["pecID"] == pec_id])
+        (removed,) = {event["detail"] for event in events if event["pecID"] == pec_id and event["event"] == "rimosso-dal-gestore"}
+        self.assertEqual(removed, f"removed from the queue by {OPERATOR}")
+        self.assertIn(f"{OPERATOR} asks: queue bounce entry {row['id']}", self.gateway.log.read_text())
+        # His name stays here: the sender's notice has the provider's word alone.
+        notice = compose.receipt(self.gateway.mailbox(ANNA), sent, "errore-consegna")
+        self.assertNotIn(b"(uid ", notice.octets)
 
     def test_no_such_entry(self):
         for verb in ("show", "retry", "drop"):

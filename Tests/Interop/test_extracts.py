@@ -12,7 +12,7 @@ from interop.base import executable, find, new_folder, run
 from interop.case import InteropTest
 from interop.evidence import EX_DATAERR, command, flipped, sha256
 from interop.extracts import BARE, Bundle, due
-from interop.lab import ALDO, ANNA, BIANCA, BRUNO, shared
+from interop.lab import ALDO, ANNA, BIANCA, BRUNO, OPERATOR, shared
 
 EX_NOINPUT, EX_CANTCREAT = 66, 73
 NOBODY, FAR = "nessuno@pec.beta.test", "ordinario@example.test"
@@ -125,7 +125,7 @@ class Extracts(InteropTest):
         before = there.read_bytes()
         command(self.lab, "log", "extract", "--for", BRUNO, "--subject", self.word, "--to-file", there, code=EX_CANTCREAT)
         self.assertEqual(there.read_bytes(), before)
-        self.assertTrue([row for row in self.lab.events() if row["event"] == "estratto" and BRUNO in row["detail"]], "told in the log")
+        self.assertTrue([row for row in self.lab.events() if row["event"] == "estratto" and BRUNO in row["detail"] and f"asked by {OPERATOR}" in row["detail"]], "told in the log")
 
     def test_folder_and_archive_are_the_same(self):
         folder = self.archives / "cartella"

@@ -18,7 +18,7 @@ from interop.base import executable, poll, run
 from interop.case import InteropTest
 from interop.counterpart import Counterpart, Manner, transaction
 from interop.forgers import MARIO, plain
-from interop.lab import ALDO, ANNA, Gateway
+from interop.lab import ALDO, ANNA, OPERATOR, Gateway
 
 EX_USAGE, EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE = 64, 65, 66, 69
 LUCA, NOBODY, MALLORY = "luca@pec.gamma.test", "ignoto@pec.gamma.test", "mallory@evil.example.test"
@@ -426,7 +426,7 @@ class Holding(InteropTest):
         made = [(row["event"], row["detail"]) for row in events if row["event"].startswith("vincolo")]
         self.assertEqual([event for event, _ in made], ["vincolo", "vincolo", "vincolo-rimosso"])
         for (_, detail), words in zip(made, (("causa-17", "Tribunale di Roma", "2026-03-31"), ("causa-18", "Procura"), ("causa-17",))):
-            for word in words:
+            for word in words + (f"by {OPERATOR}: ",):
                 self.assertIn(word, detail)
         self.assertEqual(self.gateway.stop(), 0)
         self.assertEqual([row["hold"] for row in self.held()], ["causa-18"])

@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from interop.base import executable, find, new_folder, run
 from interop.forgers import MARIO
 from interop.guarded import EICAR, EICAR_NAME, check_kept, is_root, kept_content, nobody, quarantine
-from interop.lab import ANNA
+from interop.lab import ANNA, OPERATOR
 from interop.provider import Letter
 from interop.virus_case import VirusTest
 from interop.virusmail import PLAIN, Infected, attachment, mixed
@@ -170,7 +171,7 @@ class Desk(QuarantineTest):
         for what in (f"show {row['id']}", f"export {row['id']} to {self.folder / 'campione.zip'}"):
             lines = [line for line in access if line.endswith(what)]
             self.assertEqual(len(lines), 1, access[-5:])
-            self.assertRegex(lines[0], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S* \S+: ")
+            self.assertRegex(lines[0], rf"^\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\S* {re.escape(OPERATOR)}(, SUDO_USER says \S+)?: ")
 
     def test_who_may_look(self):
         row = self.fill()["submission"]

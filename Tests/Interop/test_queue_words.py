@@ -7,7 +7,7 @@ from collections import Counter
 from interop import compose
 from interop.base import executable, poll, run
 from interop.case import InteropTest
-from interop.lab import ANNA, Gateway
+from interop.lab import ANNA, OPERATOR, Gateway
 from interop.sink import Sink
 
 GAMMA, GAMMA_TOO = "ufficio@pec.gamma.test", "altro@pec.gamma.test"
@@ -111,7 +111,7 @@ class Words(InteropTest):
         self._each_arrives_once(done, GAMMA)
         events = [(event["event"], event["detail"]) for event in self.gateway.events() if event["event"].startswith("recapito-")]
         words = [each for each in events if each[0] in ("recapito-sospeso", "recapito-ripreso")]
-        self.assertEqual(words, [("recapito-sospeso", "domain pec.gamma.test: their disk"), ("recapito-ripreso", "domain pec.gamma.test")])
+        self.assertEqual(words, [("recapito-sospeso", f"by {OPERATOR}: domain pec.gamma.test: their disk"), ("recapito-ripreso", f"by {OPERATOR}: domain pec.gamma.test")])
 
     def test_a_message_of_two_domains_of_which_one_is_held(self):
         self.opens = True

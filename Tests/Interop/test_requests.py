@@ -16,7 +16,7 @@ from interop.base import new_folder, poll
 from interop.case import InteropTest
 from interop.evidence import EX_DATAERR, command, laboratory_authority, seal_folder, stamping
 from interop.extracts import Bundle, due
-from interop.lab import ALDO, ANNA, BIANCA, BRUNO, Gateway, World
+from interop.lab import ALDO, ANNA, BIANCA, BRUNO, OPERATOR, Gateway, World
 from interop.mailboxes import Stored
 from interop.sink import Sink
 
@@ -358,6 +358,10 @@ class AloneWithTheOperator(RequestTest):
         self.assertEqual(gateway.operator("requests", "list"), [])
         states = {row["asker"]: row["state"] for row in gateway.operator("requests", "list", "--all")}
         self.assertEqual(states, {ANNA: "answered", ALDO: "refused"})
+        # Who gave the word is on record here, and the asker does not read it.
+        (refusal,) = [row["outcome"] for row in gateway.operator("requests", "list", "--all") if row["state"] == "refused"]
+        self.assertTrue(refusal.startswith(f"refused by {OPERATOR}: "), refusal)
+        self.assertNotIn("uid", refused.text)
         for row in open_ones.values():
             command(gateway, "requests", "answer", row["request"], code=EX_DATAERR)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -23,6 +24,10 @@ DOMAINS = {"alfa": "pec.alfa.test", "beta": "pec.beta.test", "gamma": "pec.gamma
 NAMES = {"alfa": "Alfa PEC S.p.A.", "beta": "Beta PEC S.r.l.", "gamma": "Gamma PEC S.p.A."}
 #: Offsets of the laboratory's ports from its base: two providers, the world, and two time-stamping authorities.
 OFFSETS = (23, 22, 21, 14, 13, 12, 11, 4, 3, 2, 1)
+
+
+#: How log lines and rows of the certified log name who runs the tests.
+OPERATOR = f"operator {pwd.getpwuid(os.geteuid()).pw_name} (uid {os.geteuid()})"
 
 
 def service_address(provider: str) -> str:
