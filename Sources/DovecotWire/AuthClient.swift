@@ -88,13 +88,14 @@ public struct AuthClient: Sendable {
 
   /// Takes octets from Dovecot.
   public mutating func receive(_ octets: Span<UInt8>) -> [Event] {
-    guard let lines = buffer.take(octets) else { return [.broken("a line of more than \(AuthClient.maximumLine) octets")] }
+    let (lines, isTooLong) = buffer.take(octets)
     var events: [Event] = []
     for line in lines {
       guard let event = take(line) else { continue }
       events.append(event)
-      if case .broken = event { break }
+      if case .broken = event { return events }
     }
+    if isTooLong { events.append(.broken("a line of more than \(AuthClient.maximumLine) octets")) }
     return events
   }
 
