@@ -22,6 +22,8 @@ public struct GatewayConfiguration: Sendable, Equatable {
   public var dovecot: LocalTarget?
   /// Where local mail is delivered.
   public var mailboxes: MailboxStore
+  /// The policy service that is asked whether a mailbox has room before mail goes there; nil where none is.
+  public var quota: LocalTarget?
   /// Where mail comes in; at least one.
   public var listeners: [ListenerSettings]
   /// Where mail goes out; one of them is for every other domain.

@@ -27,9 +27,9 @@ struct Reader {
     let signer = signer(top)
     let tls = tls(top)
     let mailboxes = mailboxes(top)
-    let users = users(top, mailboxes)
+    let users = users(top, mailboxes?.store)
     let listeners = listeners(top)
-    checkReports(mailboxes, listeners, top)
+    checkReports(mailboxes?.store, listeners, top)
     let routes = routes(top)
     let ordinaryMail = ordinaryMail(top, domains: provider?.domains)
     let trust = trust(top)
@@ -47,9 +47,10 @@ struct Reader {
     else { return nil }
     var configuration = GatewayConfiguration(
       hostname: hostname, provider: provider, dataDirectory: dataDirectory, index: index, signer: signer, tls: tls,
-      usersFile: users.file, mailboxes: mailboxes, listeners: listeners, routes: routes, ordinaryMail: ordinaryMail, trust: trust,
+      usersFile: users.file, mailboxes: mailboxes.store, listeners: listeners, routes: routes, ordinaryMail: ordinaryMail, trust: trust,
       scanner: scanner, certifiedLog: certifiedLog, clock: clock, limits: limits, lanes: lanes, log: logging, dovecot: users.dovecot,
       user: user(top))
+    configuration.quota = mailboxes.quota
     configuration.dns = dns
     configuration.metrics = metrics
     return configuration

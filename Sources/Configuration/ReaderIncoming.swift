@@ -98,9 +98,18 @@ extension Reader {
 
   // MARK: Mailboxes
 
-  func mailboxes(_ top: Section) -> MailboxStore? {
+  /// Where they are, and who is asked whether they have room.
+  func mailboxes(_ top: Section) -> (store: MailboxStore, quota: LocalTarget?)? {
     let ways = ["maildir", "lmtp", "smtp"]
-    guard let section = group(top, "mailboxes", ways + ["reportsFrom"], example: "{ maildir: mail }") else { return nil }
+    guard let section = group(top, "mailboxes", ways + ["reportsFrom", "quota"], example: "{ maildir: mail }") else { return nil }
+    let store = store(section, among: ways)
+    guard let setting = section.optional("quota") else { return store.map { ($0, nil) } }
+    let quota = localTarget(section, setting, examples: "\"unix:/run/dovecot/quota-status\" or \"127.0.0.1:12340\"")
+    guard let store, let quota else { return nil }
+    return (store, quota)
+  }
+
+  private func store(_ section: Section, among ways: [String]) -> MailboxStore? {
     let present = ways.filter { section.has($0) }
     for name in present.dropFirst() {
       section.refuse(name, "stands beside \(present[0]), and mail can only go to one of them", "remove one of the two keys")

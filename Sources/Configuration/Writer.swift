@@ -25,7 +25,8 @@ private struct Writer {
     lines.append("signer: { certificate: \(path(it.signer.certificate)), key: \(signerKey(it.signer)), threads: \(it.signer.threads) }")
     if let tls = it.tls { lines.append("tls: { \(self.tls(tls)) }") }
     lines.append("users: { \(users(it)) }")
-    lines.append("mailboxes: { \(mailboxes(it.mailboxes)) }")
+    let quota = it.quota.map { ", quota: \(scalar($0.description))" } ?? ""
+    lines.append("mailboxes: { \(mailboxes(it.mailboxes))\(quota) }")
     lines.append("listeners:")
     lines += it.listeners.map { "  - { \(listener($0)) }" }
     lines.append("routes:")

@@ -45,6 +45,7 @@ struct Reloading {
     keep("dns", \.dns, of: running)
     keep("metrics", \.metrics, of: running)
     keep("mailboxes", \.mailboxes, of: running)
+    keep("mailboxes.quota", \.quota, of: running)
     keep("certifiedLog", \.certifiedLog, of: running)
     keep("clock", \.clock, of: running)
     keep("limits.activeEntries", \.limits.delivery.activeEntries, of: running)

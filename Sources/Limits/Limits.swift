@@ -12,6 +12,7 @@ public struct Limits: Sendable, Equatable {
   public var fetch = FetchLimits()
   public var rates = RateLimits()
   public var exchange = ExchangeLimits()
+  public var quota = QuotaLimits()
 
   /// The defaults.
   public init() {}

@@ -77,6 +77,7 @@ struct Inspection {
         warnings.append("mailboxes: no listener of kind incoming takes the mailbox server's delivery reports")
       }
     }
+    if let quota = configuration.quota { facts.append("mailboxes: \(quota) is asked whether they have room") }
     lookAtExchangers(configuration)
     for route in configuration.routes where route.credentials != nil {
       do { _ = try route.credentials?.password() } catch { errors.append("\(error)") }

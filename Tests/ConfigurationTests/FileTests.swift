@@ -75,6 +75,7 @@ enum Fixtures {
     #expect(it.signer == SignerSettings(certificate: "/etc/ceralacca/signer.pem", key: "/etc/ceralacca/signer.key", threads: 2))
     #expect(it.tls == TLSSettings(certificate: "/etc/ceralacca/tls.pem", key: "/etc/ceralacca/tls.key"))
     #expect(it.mailboxes == .lmtp(.unix(path: "/run/dovecot/lmtp")))
+    #expect(it.quota == nil)
     let peers = try #require(PeerList(["127.0.0.1", "::1", "10.0.0.0/8"]))
     #expect(
       it.listeners == [

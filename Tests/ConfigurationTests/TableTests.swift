@@ -102,7 +102,7 @@ import Testing
     Slip("key: signer.key }", "key: signer.key, threads: }", "9:53: key 'signer.threads': has no value; give it one, or remove the key"),
     Slip(
       "maildir: mail", "mailbox: mail",
-      "11:1: key 'mailboxes': says neither maildir nor lmtp nor smtp; write '{ maildir: mail }', '{ lmtp: \"127.0.0.1:24\" }' or '{ smtp: \"127.0.0.1:25\", reportsFrom: [127.0.0.1] }'\nf.yaml:11:14: key 'mailboxes.mailbox': is not known; the keys here are maildir, lmtp, smtp and reportsFrom"
+      "11:1: key 'mailboxes': says neither maildir nor lmtp nor smtp; write '{ maildir: mail }', '{ lmtp: \"127.0.0.1:24\" }' or '{ smtp: \"127.0.0.1:25\", reportsFrom: [127.0.0.1] }'\nf.yaml:11:14: key 'mailboxes.mailbox': is not known; the keys here are maildir, lmtp, smtp, reportsFrom and quota"
     ),
     Slip(
       "maildir: mail", "maildir: mail, lmtp: \"h:24\"",
@@ -114,6 +114,10 @@ import Testing
     Slip(
       "maildir: mail", "lmtp: \"unix:\"",
       "11:20: key 'mailboxes.lmtp': is 'unix:', which is no place to connect to; write one like \"127.0.0.1:24\" or \"unix:/run/dovecot/lmtp\""
+    ),
+    Slip(
+      "maildir: mail", "maildir: mail, quota: /run/quota",
+      "11:36: key 'mailboxes.quota': is '/run/quota', which is no place to connect to; write one like \"unix:/run/dovecot/quota-status\" or \"127.0.0.1:12340\""
     ),
     Slip(
       "passwdFile: users", "dovecot: \"unix:/run/auth\"",

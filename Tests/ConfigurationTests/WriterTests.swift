@@ -39,6 +39,7 @@ import Testing
     it.limits.message.maximumBytesTimesRecipients = nil
     it.limits.deadlines.firstSeconds = 2
     it.dovecot = .unix(path: "/run/dovecot/auth-ceralacca")
+    it.quota = .tcp(Endpoint(host: "127.0.0.1", port: 12340))
     #expect(
       it.yaml(in: "/etc/ceralacca") == """
         hostname: mx.alfa.test
@@ -53,7 +54,7 @@ import Testing
         signer: { certificate: signer.pem, key: signer.key, threads: 2 }
         tls: { certificate: tls.pem, key: tls.key }
         users: { passwdFile: users, dovecot: "unix:/run/dovecot/auth-ceralacca" }
-        mailboxes: { lmtp: "unix:/run/dovecot/lmtp" }
+        mailboxes: { lmtp: "unix:/run/dovecot/lmtp", quota: "127.0.0.1:12340" }
         listeners:
           - { kind: submission, address: 127.0.0.1, port: 0 }
           - { kind: submissions, address: "::", port: 465 }
