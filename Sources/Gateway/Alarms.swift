@@ -12,6 +12,8 @@ enum Alarms {
   static let databaseSeconds: Int64 = 3 * 86_400
   static let certificateDays: [(days: Int64, severity: StatusReport.Alarm.Severity)] = [(7, .critical), (30, .warning)]
   static let deadlineSeconds: Int64 = 300
+  /// A restart of the service for quotas takes less.
+  static let quotaSilenceSeconds = 60.0
   /// Sealed once a day at the least.
   static let sealSeconds: Int64 = 26 * 3600
 
@@ -19,7 +21,8 @@ enum Alarms {
   static let names = [
     "storage-broken", "ledger-refuses", "disk-full", "disk-low", "lane-hangs", "look-late", "clock-untrusted", "scanner-down",
     "scanner-workers", "signatures-old", "signer-certificate", "tls-certificate", "stamp-certificate", "signer-faulty", "index-stale",
-    "index-empty", "revocation-outdated", "queue-old", "queue-held", "deadlines-late", "seal-late", "stamp-missing", "draining",
+    "index-empty", "revocation-outdated", "queue-old", "queue-held", "quota-silent", "deadlines-late", "seal-late", "stamp-missing",
+    "draining",
   ]
 
   /// What of a report a person should look at, gravest first.
@@ -116,6 +119,10 @@ enum Alarms {
     }
     if let since = report.queue.heldSince, report.queue.held > 0, now - since > heldSeconds {
       add("queue-held", .warning, "\(report.queue.held) messages are held, some for \((now - since) / 3600) hours", false)
+    }
+    if report.quotaSilenceSeconds > quotaSilenceSeconds {
+      let seconds = Int(report.quotaSilenceSeconds)
+      add("quota-silent", .critical, "nobody has said for \(seconds) seconds whether mailboxes have room; mail for them waits", false)
     }
     // While the clock is not trusted none may fire.
     if let at = report.deadlines.nextAt, report.clock.isTrusted, now - at > deadlineSeconds {

@@ -15,6 +15,8 @@ final class Deliveries {
   var underway: [String: PendingDelivery] = [:]
   /// Fates that were heard and could not be made durable yet: they are told again, the message is not sent again.
   var unrecorded: [String: [RecipientFate]] = [:]
+  /// Fates of recipients that the attempt under way leaves out, since their mailboxes have no room: told with those of the others.
+  var leftOut: [String: [RecipientFate]] = [:]
   /// Entries whose delivery a report may have to prove, by the token that it must name.
   private var tokens: [String: String] = [:]
   /// Reports that came while their entry was under way.
@@ -201,11 +203,12 @@ final class Deliveries {
     let strangers = closedMailboxes(delivery)
     // No attempt was made: the others stay due, and theirs is the next one.
     if !strangers.isEmpty { return attempted(delivery.entry.id, strangers, isReport: true) }
-    send(delivery, to: holds.free(of: delivery.entry, by: byNow))
+    askRoom(delivery, for: holds.free(of: delivery.entry, by: byNow))
   }
 
-  /// Makes the attempt for these of the recipients: the others are held.
-  private func send(_ delivery: PendingDelivery, to recipients: [String]) {
+  /// Makes the attempt for these of the recipients: the others are held, or left out.
+  /// - Parameter full: those whose mailboxes have no room, and that an earlier attempt may have reached all the same.
+  func send(_ delivery: PendingDelivery, to recipients: [String], full: [RecipientFate] = []) {
     let later = { (reason: String) in recipients.map { RecipientFate(recipient: $0, outcome: .later(reason)) } }
     let content: [Chunk]
     do { content = try delivery.entry.content.map { try lane.shared.spool.chunk($0) } } catch {
@@ -218,7 +221,7 @@ final class Deliveries {
       if let pool = pool(named: SharedState.mailboxRoute) {
         pool.enqueue(job(delivery, recipients, content))
       } else {
-        store(delivery, recipients, content)
+        store(delivery, recipients, content, full)
       }
     case .relay(let name):
       if let pool = pool(named: name) {
@@ -318,7 +321,7 @@ final class Deliveries {
   }
 
   /// Into a mailbox of our own, by the mailbox thread.
-  private func store(_ delivery: PendingDelivery, _ recipients: [String], _ content: [Chunk]) {
+  private func store(_ delivery: PendingDelivery, _ recipients: [String], _ content: [Chunk], _ full: [RecipientFate]) {
     let entry = delivery.entry
     let address = lane.returnAddress { [weak self] completion in
       switch completion {
@@ -333,7 +336,7 @@ final class Deliveries {
         recipients: recipients, sender: entry.sender, uniqueName: entry.reception == nil ? entry.messageID : entry.id,
         content: content,
         // What was tried before may have been stored without our remembering it: then the mailbox is looked at first.
-        mayBeThere: entry.attempts > 0 || delivery.recovered, address: address))
+        mayBeThere: delivery.mayHaveArrived, full: full, address: address))
   }
 
   /// An attempt is over, or a report has come: the journey says what is settled and what follows.
@@ -343,6 +346,8 @@ final class Deliveries {
       reply?.add([Deliveries.unsettled])
       return
     }
+    // What a report says is about an attempt of before.
+    let fates = isReport ? fates : fates + (leftOut.removeValue(forKey: id) ?? [])
     // Receipts and rows of now would bear a time that cannot be believed: what was heard is kept until it can.
     if lane.shared.clock.distrust != nil, fates.contains(where: \.isFinal) {
       underway[id] = nil

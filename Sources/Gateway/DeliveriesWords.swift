@@ -110,6 +110,7 @@ extension Deliveries {
   /// The attempt for an entry was taken back before it began.
   func recalled(_ id: String) {
     guard let delivery = underway[id] else { return }
+    leftOut[id] = nil
     if let report = nextEarly(id) { return attempted(id, report.fates, isReport: true, report.reply) }
     underway[id] = nil
     attempt(delivery)

@@ -56,6 +56,7 @@ final class DeliveryRun {
     for effect in effects {
       switch effect {
       case .scan: preconditionFailure("what is delivered was scanned when it came")
+      case .askQuota: preconditionFailure("mailboxes were asked for before the attempt")
       case .sign(let drafts, let instant):
         lane.sign(drafts, at: instant, original: .stored(entry.content), .deliveryReceipt) { [self] result in
           switch result {

@@ -142,7 +142,8 @@ final class GatewayParts {
         standard: OrdinaryAction(ordinary.standard), forged: OrdinaryAction(ordinary.forged),
         domains: ordinary.domains.mapValues(OrdinaryAction.init), mailboxes: ordinary.mailboxes.mapValues(OrdinaryAction.init)),
       security: SecurityPolicy(configuration.scanner), hostname: configuration.hostname,
-      extractMailbox: configuration.certifiedLog.extractAddress, provesDeliveryByReport: provesByReport)
+      extractMailbox: configuration.certifiedLog.extractAddress, provesDeliveryByReport: provesByReport,
+      asksQuota: configuration.quota != nil)
   }
 
   /// Name of a route: its first domain, or "default".

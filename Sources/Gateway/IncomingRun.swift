@@ -137,6 +137,9 @@ final class IncomingRun {
     for effect in effects {
       switch effect {
       case .scan: preconditionFailure("an incoming message is scanned while it is examined")
+      case .askQuota(let mailboxes, let bytes):
+        guard let quota = lane.quota else { preconditionFailure("quotas are asked for where the configuration says of whom") }
+        quota.ask(mailboxes, from: sender, bytes: bytes) { [self] answers in perform(journey.handle(.quotas(answers))) }
       case .sign(let drafts, let instant):
         lane.sign(drafts, at: instant, original: content, .takeCharge) { [self] result in
           switch result {

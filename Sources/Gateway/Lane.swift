@@ -31,6 +31,8 @@ final class Lane {
   private(set) var deliveries: Deliveries!
   /// Asks Dovecot who may log in; nil where the passwd-file knows everybody.
   private(set) var dovecot: DovecotLogin?
+  /// Asks whether mailboxes have room; nil where nobody is asked.
+  private(set) var quota: QuotaService?
   /// Free octets on the spool's disk, looked at once a second.
   private(set) var freeBytes = Int.max
   private var mailbox: Mailbox<LaneMessage>!
@@ -62,6 +64,7 @@ final class Lane {
     mailbox = loop.mailbox { [unowned self] in self.handle($0) }
     deliveries = Deliveries(lane: self)
     dovecot = shared.dovecot.map { DovecotLogin(lane: self, at: $0) }
+    quota = shared.quota.map { QuotaService(lane: self, at: $0) }
     lookAtDisk()
     ticker = loop.timer(after: 1000, repeat: 1000) { [unowned self] in
       self.shared.measures.beat(self.number)
@@ -171,6 +174,7 @@ final class Lane {
     case .stop:
       deliveries.stop()
       dovecot?.close()
+      quota?.close()
       loop.stop()
     }
   }

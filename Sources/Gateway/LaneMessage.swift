@@ -79,6 +79,9 @@ struct PendingDelivery: Sendable {
   /// Whom the last attempt reached, for log lines; empty for nobody.
   var relay = ""
 
+  /// True when what was tried before may be in mailboxes without our remembering it.
+  var mayHaveArrived: Bool { recovered || entry.attempts > 0 }
+
   /// An entry as the ledger has it now.
   init(entry: QueueEntry, matter: Matter, recovered: Bool = false) {
     self.entry = entry

@@ -14,6 +14,8 @@ struct MailboxJob: Sendable {
   var content: [Chunk]
   /// True when it may have been stored before without our remembering it.
   var mayBeThere: Bool
+  /// Recipients whose mailboxes have no room: what becomes of each when the message is not there already.
+  var full: [RecipientFate] = []
   var address: ReturnAddress
 }
 
@@ -54,17 +56,20 @@ final class MailboxWriter: Sendable {
           fates[index].append(RecipientFate(recipient: recipient, outcome: .failed(.noMailbox, text: "no such mailbox here")))
           continue
         }
-        deliveries.append(
-          MaildirDelivery(
-            address: recipient, uniqueName: job.uniqueName, content: job.content, returnPath: job.sender,
-            checkExisting: job.mayBeThere))
+        var delivery = MaildirDelivery(
+          address: recipient, uniqueName: job.uniqueName, content: job.content, returnPath: job.sender, checkExisting: job.mayBeThere)
+        delivery.isLookedFor = job.full.contains { $0.recipient == recipient }
+        deliveries.append(delivery)
         places.append((index, recipient))
       }
     }
     for (place, result) in zip(places, maildir.deliverAll(deliveries)) {
       let outcome: RecipientFate.Outcome
       switch result {
-      case .success(let stored): outcome = .delivered(stored == .alreadyThere ? "2.0.0 was stored before" : "2.0.0 stored")
+      case .success(.stored): outcome = .delivered("2.0.0 stored")
+      case .success(.alreadyThere): outcome = .delivered("2.0.0 was stored before")
+      case .success(.absent):
+        outcome = batch[place.job].full.first { $0.recipient == place.recipient }?.outcome ?? .later("looked for, and not there")
       case .failure(let error):
         outcome =
           error.isTemporary ? .later("\(error)") : .failed(.refused(code: 550, enhanced: "5.2.0", text: "\(error)"), text: "\(error)")

@@ -126,6 +126,10 @@ final class Measures: Sendable {
   /// Monotonic nanoseconds of each lane's last look at the clock.
   private let beats: [Count]
   let isDraining = Count()
+  /// What was heard of mailboxes whose room was asked for.
+  let quotas = Counts(["room", "full", "unknown"])
+  /// Monotonic nanoseconds of the first of the questions in a row that the service did not answer; 0 while it answers.
+  let quotasUnknownSince = Count()
 
   private static let nanoseconds = [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000].map { $0 * 1_000_000 }
   private static let fineNanoseconds = [500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000].map { $0 * 1000 }
@@ -220,6 +224,26 @@ final class Measures: Sendable {
       }
     let counts = deliveries
     if !counts.add(Pair(route, status)) { counts.add(Pair(Measures.otherRoute, status)) }
+  }
+
+  /// - Parameter isAnswer: true where the service itself said that it cannot say.
+  func quotaAnswered(_ answer: QuotaAnswer, isAnswer: Bool) {
+    switch answer {
+    case .room: quotas.add("room")
+    case .full: quotas.add("full")
+    case .unknown: quotas.add("unknown")
+    }
+    if case .unknown = answer, !isAnswer {
+      if quotasUnknownSince.value == 0 { quotasUnknownSince.set(MonotonicClock.nanoseconds()) }
+    } else if quotasUnknownSince.value != 0 {
+      quotasUnknownSince.set(0)
+    }
+  }
+
+  /// For how long the service for quotas has not answered.
+  var quotaSilenceSeconds: Double {
+    let since = quotasUnknownSince.value
+    return since == 0 ? 0 : Double(MonotonicClock.nanoseconds() - since) / 1e9
   }
 
   func scanned(_ outcome: ScanOutcome, since: Int) {

@@ -90,8 +90,10 @@ extension Watch {
       awaiting.add(parts[route]?.awaiting ?? 0, Label("route", route))
       if let at = parts[route]?.oldestAt { oldest.add(Double(at), Label("route", route)) }
     }
+    var quotas = MetricFamily("ceralacca_quota_answers", .counter, "Mailboxes whose room was asked for, by what was heard.")
+    for (word, count) in measures.quotas.all { quotas.add(count, Label("answer", word)) }
     return [
-      queued, deliveries, entries, recipients, awaiting, oldest, held,
+      queued, deliveries, quotas, entries, recipients, awaiting, oldest, held,
       MetricFamily(
         "ceralacca_queue_held_since_timestamp_seconds", .gauge, "When the oldest hold in force began.",
         report.queue.heldSince.map(Double.init)),

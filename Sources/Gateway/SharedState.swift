@@ -32,6 +32,15 @@ struct NextHop: Sendable {
       case .unix(let path): self = .local(path: path)
       }
     }
+
+    /// For log lines and error texts.
+    var display: String {
+      switch self {
+      case .tcp(let host, let port): "\(host):\(port)"
+      case .addresses(_, let port, let host): "\(host):\(port)"
+      case .local(let path): path
+      }
+    }
   }
 
   var name: String
@@ -46,13 +55,7 @@ struct NextHop: Sendable {
   var protection: String?
 
   /// For log lines and error texts.
-  var display: String {
-    switch endpoint {
-    case .tcp(let host, let port): "\(host):\(port)"
-    case .addresses(_, let port, let host): "\(host):\(port)"
-    case .local(let path): path
-    }
-  }
+  var display: String { endpoint.display }
 }
 
 /// What all lanes look at: immutable, or made for many threads.
@@ -75,6 +78,8 @@ final class SharedState: Sendable {
   let accounts: Accounts
   /// Dovecot's authentication socket; nil where the file has all users.
   let dovecot: NextHop.Place?
+  /// Who is asked whether a mailbox has room; nil where nobody is.
+  let quota: NextHop.Place?
   let index: ProviderIndex
   let trust: TrustStore
   let choices: ChoiceDesk
@@ -115,6 +120,7 @@ final class SharedState: Sendable {
     logger = parts.logger
     accounts = parts.accounts
     dovecot = configuration.dovecot.map { NextHop.Place($0) }
+    quota = configuration.quota.map { NextHop.Place($0) }
     index = parts.index
     trust = parts.trust
     choices = try ChoiceDesk(parts.ledger)
@@ -173,6 +179,7 @@ final class SharedState: Sendable {
     (authenticator, accounts, index, trust) = (old.authenticator, old.accounts, old.index, old.trust)
     (examiner, scanner, quarantine, clock) = (old.examiner, old.scanner, old.quarantine, old.clock)
     (mayReport, admission, counters, logger, signers) = (old.mayReport, old.admission, old.counters, old.logger, old.signers)
+    quota = old.quota
     (dovecot, choices, measures, holdsAtStart, planner) = (old.dovecot, old.choices, old.measures, old.holdsAtStart, old.planner)
     exchangeRoutes = settings.exchangeRoutes
     // Who has come often lately is forgotten only with the bounds that he was counted by.

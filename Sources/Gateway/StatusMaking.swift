@@ -34,6 +34,7 @@ private struct StatusMaker {
       deadlines: StatusReport.Deadlines(pending: look.deadlines, nextAt: look.nextDeadline), log: certifiedLog(),
       laneSilenceSeconds: shared.measures.silences.map { Double($0) / 1e9 }, memoryBytes: look.process.residentBytes,
       processorSeconds: look.process.processorSeconds, openDescriptors: look.process.openDescriptors, alarms: [])
+    report.quotaSilenceSeconds = shared.measures.quotaSilenceSeconds
     report.alarms = Alarms.judge(report)
     return report
   }

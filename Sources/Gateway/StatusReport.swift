@@ -230,6 +230,8 @@ public struct StatusReport: Codable, Sendable, Equatable {
   public var log: CertifiedLog
   /// Seconds since each lane has looked at its clock.
   public var laneSilenceSeconds: [Double]
+  /// For how long the service that is asked whether mailboxes have room has not answered; 0 while it does.
+  public var quotaSilenceSeconds = 0.0
   public var memoryBytes: Int
   public var processorSeconds: Double
   public var openDescriptors: Int

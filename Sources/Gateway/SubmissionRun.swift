@@ -31,6 +31,7 @@ final class SubmissionRun {
     for effect in effects {
       switch effect {
       case .scan: lane.scan(content) { [self] outcome in scanned(outcome) }
+      case .askQuota: preconditionFailure("mailboxes are asked for when their mail is delivered")
       case .sign(let drafts, let instant):
         lane.sign(drafts, at: instant, original: content, .acceptance) { [self] result in
           switch result {

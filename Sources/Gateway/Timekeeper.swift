@@ -181,7 +181,7 @@ final class DeadlineRun {
   private func perform(_ effects: [Effect]) {
     for effect in effects {
       switch effect {
-      case .scan, .reply, .releaseOriginal: preconditionFailure("a deadline has no message of its own")
+      case .scan, .askQuota, .reply, .releaseOriginal: preconditionFailure("a deadline has no message of its own")
       case .sign(let drafts, let instant):
         lane.sign(drafts, at: instant, original: .none, .deliveryReceipt) { [self] result in
           switch result {

@@ -83,6 +83,8 @@ public struct Verdict: Sendable, Equatable {
 public enum Effect: Sendable {
   /// Have the whole original looked at by the virus scanner; answer with `.scanned`.
   case scan
+  /// Ask whether these mailboxes have room for so many octets; answer with `.quotas`, in this order.
+  case askQuota([String], bytes: Int)
   /// Sign these drafts, all of them, in this order, with this signing time; answer with `.signed`.
   case sign([Draft], at: Instant)
   /// Make this durable; answer with `.committed` or `.commitFailed`.

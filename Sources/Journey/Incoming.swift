@@ -63,6 +63,7 @@ public struct IncomingJourney: Sendable {
   /// What happened.
   public enum Event: Sendable {
     case examined(IncomingArrival)
+    case quotas([QuotaAnswer])
     case signed([[UInt8]])
     case signingFailed(String)
     case committed
@@ -71,6 +72,7 @@ public struct IncomingJourney: Sendable {
 
   private enum State: Sendable {
     case expectingMessage
+    case asking(IncomingWork, [String])
     case signing(IncomingWork)
     case committing(Verdict)
     case done
@@ -90,14 +92,12 @@ public struct IncomingJourney: Sendable {
   public mutating func handle(_ event: Event) -> [Effect] {
     switch (state, event) {
     case (.expectingMessage, .examined(let arrival)):
-      let work = decide(arrival)
-      if work.isNothing { return end(work.verdict) }
-      if work.drafts.isEmpty {
-        state = .committing(work.verdict)
-        return [.commit(work.plan([]))]
-      }
-      state = .signing(work)
-      return [.sign(work.drafts.map(\.draft), at: arrival.instant)]
+      return decide(arrival)
+    case (.asking(var work, let mailboxes), .quotas(let answers)):
+      precondition(answers.count == mailboxes.count, "as many answers as mailboxes")
+      for (mailbox, answer) in zip(mailboxes, answers) { work.quotas[ASCII.lowercased(mailbox)] = answer }
+      work.decide()
+      return go(on: work)
     case (.signing(let work), .signed(let signatures)):
       precondition(signatures.count == work.drafts.count, "as many signatures as drafts")
       state = .committing(work.verdict)
@@ -106,10 +106,12 @@ public struct IncomingJourney: Sendable {
     case (.signing, .signingFailed), (.committing, .commitFailed):
       // Nothing is durable, so nothing was promised: the sending server keeps the message and tries again.
       return end(Verdict(code: 451, enhanced: "4.3.0", text: "Message not taken, try again later"))
-    case (.expectingMessage, .signed), (.expectingMessage, .signingFailed), (.expectingMessage, .committed),
-      (.expectingMessage, .commitFailed), (.signing, .examined), (.signing, .committed), (.signing, .commitFailed),
-      (.committing, .examined), (.committing, .signed), (.committing, .signingFailed),
-      (.done, .examined), (.done, .signed), (.done, .signingFailed), (.done, .committed), (.done, .commitFailed):
+    case (.expectingMessage, .quotas), (.expectingMessage, .signed), (.expectingMessage, .signingFailed),
+      (.expectingMessage, .committed), (.expectingMessage, .commitFailed),
+      (.asking, .examined), (.asking, .signed), (.asking, .signingFailed), (.asking, .committed), (.asking, .commitFailed),
+      (.signing, .examined), (.signing, .quotas), (.signing, .committed), (.signing, .commitFailed),
+      (.committing, .examined), (.committing, .quotas), (.committing, .signed), (.committing, .signingFailed),
+      (.done, .examined), (.done, .quotas), (.done, .signed), (.done, .signingFailed), (.done, .committed), (.done, .commitFailed):
       preconditionFailure("an incoming message's journey was told \(event) in the wrong state")
     }
   }
@@ -119,7 +121,18 @@ public struct IncomingJourney: Sendable {
     return [.reply(verdict), .releaseOriginal, .finished]
   }
 
-  private mutating func decide(_ arrival: IncomingArrival) -> IncomingWork {
+  /// What was decided is signed and committed, as far as anything is to be.
+  private mutating func go(on work: IncomingWork) -> [Effect] {
+    if work.isNothing { return end(work.verdict) }
+    if work.drafts.isEmpty {
+      state = .committing(work.verdict)
+      return [.commit(work.plan([]))]
+    }
+    state = .signing(work)
+    return [.sign(work.drafts.map(\.draft), at: work.arrival.instant)]
+  }
+
+  private mutating func decide(_ arrival: IncomingArrival) -> [Effect] {
     let check = IncomingCheck(
       directory: arrival.directory, ownDomains: point.routing.ownDomains, serviceMailbox: point.serviceMailbox,
       serviceAddress: point.provider.serviceAddress, limits: point.limits.message)
@@ -129,16 +142,24 @@ public struct IncomingJourney: Sendable {
     id = work.id
     if MailLoop.isLooping(arrival.message.facts.header) {
       work.verdict = Verdict(code: 554, enhanced: "5.4.6", text: "Too many hops: this message goes in a circle")
-      return work
+      return end(work.verdict)
     }
     switch point.security.decide(arrival.scan) {
     case .pass(let note):
       work.note = note
+      // Only ordinary mail may be refused: an envelope is taken in charge, and its sender gets a notice (RFC 6109 §3.2, §3.3.3).
+      if case .ordinary(let isForged) = judgement.treatment {
+        let mailboxes = work.mailboxesWithQuota(isForged: isForged)
+        if !mailboxes.isEmpty {
+          state = .asking(work, mailboxes)
+          return [.askQuota(mailboxes, bytes: work.envelopeBytes(mailboxes))]
+        }
+      }
       work.decide()
     case .stop(let threat): work.takeInfected(threat)
     case .hold(let threat): work.hold(threat)
     case .retry: work.verdict = Verdict(code: 451, enhanced: "4.7.1", text: "The virus scanner is not available, try again later")
     }
-    return work
+    return go(on: work)
   }
 }

@@ -11,6 +11,7 @@ extension IncomingWork {
     var unknown: [String] = []
     var discarded: [String] = []
     var enveloped: [String] = []
+    var full: [Full] = []
     var forwarded: [(from: String, to: String)] = []
     for recipient in judgement.recipients {
       let address = ASCII.lowercased(recipient)
@@ -23,7 +24,12 @@ extension IncomingWork {
         switch point.ordinaryMail.action(for: recipient, isForged: isForged, choices: arrival.choices) {
         case .refuse: refused.append(recipient)
         case .discard: discarded.append(recipient)
-        case .anomaly: enveloped.append(recipient)
+        case .anomaly:
+          if let answer = quotas[address], case .full(let code, let enhanced, let text) = answer {
+            full.append(Full(recipient: recipient, reply: Verdict(code: code, enhanced: enhanced, text: text)))
+          } else {
+            enveloped.append(recipient)
+          }
         case .forward(let target):
           if MailLoop.wasForwarded(by: recipient, arrival.message.facts.header) {
             refused.append(recipient)
@@ -33,16 +39,49 @@ extension IncomingWork {
         }
       }
     }
+    // Of nobody who wants it is it known that he has room, and nothing was promised.
+    if forwarded.isEmpty, !enveloped.isEmpty, enveloped.allSatisfy(isUnsure) {
+      verdict = Verdict(code: 451, enhanced: "4.3.0", text: "Whether the mailbox has room cannot be said at present, try again later")
+      return
+    }
     // Whoever discards loses nothing by a refusal, and the sender of what is refused is told by his own server.
-    if enveloped.isEmpty, forwarded.isEmpty, discarded.isEmpty || !(refused + unknown).isEmpty {
-      verdict = refusal(refused: refused, unknown: unknown)
+    if enveloped.isEmpty, forwarded.isEmpty, discarded.isEmpty || !(refused + unknown).isEmpty || !full.isEmpty {
+      verdict = refused.isEmpty && unknown.isEmpty ? full.first?.reply ?? verdict : refusal(refused: refused, unknown: unknown)
       log(.ordinaryRefused, refused + unknown)
+      logFull(full)
       return
     }
     if !enveloped.isEmpty { envelop(enveloped) }
     forward(forwarded)
     log(.ordinaryDiscarded, discarded)
-    tell(refused: refused, unknown: unknown, isForged: isForged)
+    tell(refused: refused, unknown: unknown, full: full, isForged: isForged)
+  }
+
+  /// A mailbox that would take it and has no room.
+  private struct Full {
+    var recipient: String
+    var reply: Verdict
+  }
+
+  /// Mailboxes that this ordinary mail would go into and whose room is bounded.
+  func mailboxesWithQuota(isForged: Bool) -> [String] {
+    guard point.asksQuota else { return [] }
+    return judgement.recipients.filter { recipient in
+      point.hasQuota(recipient) && !arrival.unknownMailboxes.contains(ASCII.lowercased(recipient))
+        && point.ordinaryMail.action(for: recipient, isForged: isForged, choices: arrival.choices) == .anomaly
+    }
+  }
+
+  /// Octets that would be delivered: the anomaly envelope, without a signature that is not made for what is refused.
+  func envelopeBytes(_ recipients: [String]) -> Int {
+    var trial = self
+    trial.envelop(recipients)
+    return trial.drafts.reduce(0) { $0 + $1.draft.head.count + $1.draft.signedBytes + $1.draft.tail(signature: []).count }
+  }
+
+  /// True where it was asked whether a mailbox has room, and nobody could say.
+  private func isUnsure(_ recipient: String) -> Bool {
+    if case .unknown = quotas[ASCII.lowercased(recipient)] { true } else { false }
   }
 
   private func isService(_ recipient: String) -> Bool {
@@ -70,30 +109,42 @@ extension IncomingWork {
   }
 
   private mutating func log(_ kind: EventKind, _ recipients: [String]) {
+    log(kind, recipients, because: judgement.reasons.map(\.english).joined(separator: "; "))
+  }
+
+  private mutating func logFull(_ full: [Full]) {
+    let words = Set(full.map { "\($0.reply.enhanced) \($0.reply.text)" }).sorted().joined(separator: "; ")
+    log(.ordinaryRefused, full.map(\.recipient), because: words)
+  }
+
+  private mutating func log(_ kind: EventKind, _ recipients: [String], because detail: String) {
     guard !recipients.isEmpty else { return }
     var event = uncertified(id: id, recipients: recipients).event(kind, at: arrival.instant, by: "", made: [])
-    event.detail = judgement.reasons.map(\.english).joined(separator: "; ")
+    event.detail = detail
     // Strangers' words in a log that is never shortened.
     event.subject = event.subject.map { String($0.prefix(200)) }
     changes.append(.event(event))
   }
 
   /// Some recipients took it and some did not, and there is one answer for all: the sender learns of the others by a report.
-  private mutating func tell(refused: [String], unknown: [String], isForged: Bool) {
+  private mutating func tell(refused: [String], unknown: [String], full: [Full], isForged: Bool) {
     let failures =
       refused.map { (recipient: $0, status: "5.7.1", diagnostic: "this mailbox takes certified mail only") }
       + unknown.map { (recipient: $0, status: "5.1.1", diagnostic: "no such mailbox here") }
+      + full.map { (recipient: $0.recipient, status: $0.reply.enhanced, diagnostic: "\($0.reply.code) \($0.reply.text)") }
     guard !failures.isEmpty else { return }
     log(.ordinaryRefused, refused + unknown)
+    logFull(full)
     let sender = arrival.message.reversePath
     // Nobody is told of what he did not send, and nothing unsigned goes into a mailbox of ours.
     guard !sender.isEmpty, !isForged, point.routing.route(for: sender) != .mailbox else { return }
     let message = point.composer.deliveryReport(
       reporting: point.hostname, to: sender, id: id, failures: failures, original: arrival.message.facts.header, at: arrival.instant)
     let reportID = nextID()
+    let untold = failures.map(\.recipient)
     let reception = ReceptionRecord(
-      id: reportID, instant: arrival.instant, kind: .ordinary, facts: uncertified(id: reportID, recipients: refused + unknown),
-      recipients: refused + unknown, provider: "", fingerprint: "")
+      id: reportID, instant: arrival.instant, kind: .ordinary, facts: uncertified(id: reportID, recipients: untold),
+      recipients: untold, provider: "", fingerprint: "")
     changes.append(.reception(reception))
     messages.append(point.report(message, to: sender, matter: Matter(reception), at: arrival.instant))
   }

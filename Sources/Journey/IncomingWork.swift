@@ -28,6 +28,8 @@ struct IncomingWork: Sendable {
   var quarantine: QuarantineRecord?
   /// What the scanner said, for the log.
   var note = ""
+  /// Whether mailboxes have room, by address in lower case, as far as it was asked.
+  var quotas: [String: QuotaAnswer] = [:]
   private var seeds: UInt64 = 0
   private var receptions = 0
 

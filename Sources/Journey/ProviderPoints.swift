@@ -22,13 +22,15 @@ public struct ProviderPoints: Sendable {
   public var extractMailbox: String?
   /// True when the mailboxes' server proves delivery by a delivery report and not by its answer (RFC 3461).
   public var provesDeliveryByReport: Bool
+  /// True when a service is asked whether a mailbox has room before anything goes there.
+  public var asksQuota: Bool
 
   /// The points of this provider, with these bounds and ways.
   public init(
     provider: ProviderIdentity, serviceMailbox: String, limits: Limits, routing: RoutingTable,
     ordinaryMail: OrdinaryMailPolicy = OrdinaryMailPolicy(standard: .anomaly, forged: .refuse, domains: [:], mailboxes: [:]),
     security: SecurityPolicy = SecurityPolicy(), hostname: String, extractMailbox: String? = nil,
-    provesDeliveryByReport: Bool = false
+    provesDeliveryByReport: Bool = false, asksQuota: Bool = false
   ) {
     composer = Composer(provider: provider)
     self.provider = provider
@@ -40,6 +42,7 @@ public struct ProviderPoints: Sendable {
     self.hostname = hostname
     self.extractMailbox = extractMailbox
     self.provesDeliveryByReport = provesDeliveryByReport
+    self.asksQuota = asksQuota
   }
 
   /// True for the mailbox in which requests for extracts of the log arrive.

@@ -16,6 +16,8 @@ public struct MaildirDelivery: Sendable {
   public var returnPath: String?
   /// Looks for the message among those that a mail reader has moved to `cur`: needed when it may have been delivered before.
   public var checkExisting: Bool
+  /// Writes nothing: whether the message is there is all that is wanted.
+  public var isLookedFor = false
 
   /// A message for one mailbox.
   public init(address: String, uniqueName: String, content: [Chunk], returnPath: String?, checkExisting: Bool = true) {
@@ -27,11 +29,13 @@ public struct MaildirDelivery: Sendable {
   }
 }
 
-/// What became of a delivery that did not fail. Both mean that the message is in the mailbox, durably.
+/// What became of a delivery that did not fail. The first two mean that the message is in the mailbox, durably.
 public enum MaildirOutcome: Sendable, Equatable {
   case stored
   /// It was there from an earlier attempt; there is no second copy.
   case alreadyThere
+  /// It was only looked for, and is not there.
+  case absent
 }
 
 /// Mailboxes in the Maildir form, one folder for each address below a root: written into `tmp`, synced, renamed into `new`, folder synced.

@@ -40,7 +40,7 @@ struct MaildirGroup {
     let durable = written.filter { sync($0) }
     for file in durable { appear(file) }
     syncFolders()
-    for (index, first) in repeats { outcomes[index] = outcomes[first]?.map { _ in .alreadyThere } }
+    for (index, first) in repeats { outcomes[index] = outcomes[first]?.map { $0 == .absent ? .absent : .alreadyThere } }
     // Every delivery has its outcome by now; one without would be tried again and found.
     return outcomes.map { $0 ?? .failure(.unusableName("")) }
   }
@@ -61,6 +61,10 @@ struct MaildirGroup {
       // Its name may not be durable yet: the run that put it there may have ended before it came to that.
       outcomes[index] = .success(.alreadyThere)
       waiting[folder, default: []].append(index)
+      return
+    }
+    if delivery.isLookedFor {
+      outcomes[index] = .success(.absent)
       return
     }
     let temporary = mailbox + "/tmp/" + temporaryPrefix + Hex.encode(Entropy.bytes(8))

@@ -65,6 +65,7 @@ import Testing
       $0.queue = .init(
         routes: [.init(route: "mailbox", entries: 2, recipients: 1, awaiting: 0, oldestAt: now, held: 1)], heldSince: now - 9 * 3600)
     },
+    Case("quota-silent") { $0.quotaSilenceSeconds = 61 },
     Case("deadlines-late") { $0.deadlines.nextAt = now - 301 },
     Case("seal-late") {
       $0.log.lastSealAt = now - 27 * 3600

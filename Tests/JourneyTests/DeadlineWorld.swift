@@ -194,7 +194,7 @@ struct DeadlineWorld {
         if dies(.committed, due) { return }
         effects = journey.handle(isCommitted ? .committed : .commitFailed("conflict"))
       case .finished: return
-      case .scan, .reply, .releaseOriginal: preconditionFailure("a deadline has no message of its own")
+      case .scan, .askQuota, .reply, .releaseOriginal: preconditionFailure("a deadline has no message of its own")
       }
     }
     Issue.record("a deadline's journey ended without a word")

@@ -167,7 +167,7 @@ import Testing
       case .reply(let verdict):
         taken.verdict = verdict
         return taken
-      case .scan, .releaseOriginal, .finished: effects.removeFirst()
+      case .scan, .askQuota, .releaseOriginal, .finished: effects.removeFirst()
       }
     }
     return taken

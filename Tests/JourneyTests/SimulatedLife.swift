@@ -229,6 +229,7 @@ struct SimulatedLife {
       case .scan:
         guard case .submission(let client) = owner else { preconditionFailure("who comes from outside is scanned before his journey") }
         steps.append(.scan(client))
+      case .askQuota: preconditionFailure("nobody has a quota here")
       case .commit(let plan): steps.append(.write(owner, plan))
       case .reply(let verdict): reply(verdict, owner)
       case .releaseOriginal: break

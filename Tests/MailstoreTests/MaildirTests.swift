@@ -87,6 +87,20 @@ final class Folder: Sendable {
     #expect(try mail.deliver(address: "a@x", uniqueName: "m", content: message, returnPath: nil, checkExisting: false) == .stored)
   }
 
+  /// A mailbox without room gets nothing, and may hold the message from before.
+  @Test func whatIsOnlyLookedForIsNotWritten() throws {
+    let mail = try maildir()
+    var delivery = MaildirDelivery(address: "a@x", uniqueName: "m", content: message, returnPath: nil)
+    delivery.isLookedFor = true
+    #expect(try mail.deliverAll([delivery, delivery]).map { try $0.get() } == [.absent, .absent])
+    #expect(!FileManager.default.fileExists(atPath: folder.path + "/mail/a@x"))
+    _ = try mail.deliver(address: "a@x", uniqueName: "m", content: message, returnPath: nil)
+    #expect(try mail.deliverAll([delivery]).map { try $0.get() } == [.alreadyThere])
+    try FileManager.default.moveItem(atPath: folder.path + "/mail/a@x/new/m", toPath: folder.path + "/mail/a@x/cur/m:2,S")
+    #expect(try mail.deliverAll([delivery]).map { try $0.get() } == [.alreadyThere])
+    #expect(folder.names("mail/a@x/new").isEmpty)
+  }
+
   @Test func aGroupSharesTheWorkAndNotTheFaults() throws {
     let mail = try maildir()
     _ = try mail.deliver(address: "b@x", uniqueName: "old", content: message, returnPath: nil)

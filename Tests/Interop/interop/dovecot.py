@@ -57,6 +57,31 @@ plugin {{
 }}
 """
 
+#: A service that says whether mailboxes have room, in the words of Postfix's policy protocol. "count" sees what others put into Maildirs.
+QUOTA_STATUS = """
+mail_plugins = quota
+plugin {{
+  quota = count:Spazio
+  quota_vsizes = yes
+  quota_rule = *:storage={kilobytes}K
+  quota_grace = 0
+  quota_status_success = DUNNO
+  quota_status_nouser = DUNNO
+  quota_status_overquota = "552 5.2.2 Mailbox is full"
+}}
+service quota-status {{
+  executable = quota-status -p postfix
+  client_limit = 1
+  unix_listener quota-status {{
+    mode = 0666
+  }}
+  inet_listener {{
+    address = 127.0.0.1
+    port = {port}
+  }}
+}}
+"""
+
 
 class Dovecot:
     """`users`: the passwd-file that the gateway uses too. Dovecot's LMTP refuses who is not in it."""
@@ -100,6 +125,11 @@ class Dovecot:
 
     def mailbox(self, address: str) -> Folder:
         return Folder(self.folder / "mail" / address / "Maildir")
+
+    def empty(self, user: str) -> None:
+        """Throws away all that is in the user's mailbox."""
+        done = run([find("doveadm"), "-c", self.configuration, "expunge", "-u", user, "mailbox", "INBOX", "all"])
+        assert done.returncode == 0, done.stderr
 
     def knows(self, user: str, password: str) -> bool:
         """Whether Dovecot itself accepts this user from the shared passwd-file."""
