@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import zipfile
 from pathlib import Path
 
@@ -226,7 +227,7 @@ class Configurations(InteropTest):
 
     def test_dovecot(self):
         self.need("doveconf")
-        lmtp, imaps = (first := free_block(2)), first + 1
+        lmtp, imaps, quota = (first := free_block(3)), first + 1, first + 2
         mail, state = self.folder / "vmail", self.folder / "dovecot"
         for place in (mail, state):
             place.mkdir()
@@ -234,7 +235,7 @@ class Configurations(InteropTest):
         # As in the container: readable for a group, and for nobody else but its owner.
         shutil.chown(self.keys / "users", group="mail")
         (self.keys / "users").chmod(0o440)
-        places = {"/var/vmail": str(mail), "extra_groups = vmail": "extra_groups = mail", "/run/dovecot": str(state), "port = 24\n": f"port = {lmtp}\n", "port = 993": f"port = {imaps}"}
+        places = {"/var/vmail": str(mail), "extra_groups = vmail": "extra_groups = mail", "/run/dovecot": str(state), "port = 24\n": f"port = {lmtp}\n", "port = 993": f"port = {imaps}", "port = 12340": f"port = {quota}", "storage=1G": "storage=100K"}
         server = spawn([find("dovecot"), "-F", "-c", self.copy("dovecot.conf", **places)], self.folder / "dovecot.log")
         self.addCleanup(end, server)
         poll(lambda: not port_is_free(lmtp) and not port_is_free(imaps), 30, lambda: f"Dovecot:\n{tail(self.folder / 'dovecot.log')}")
@@ -245,6 +246,11 @@ class Configurations(InteropTest):
             self.assertEqual(wire.command("RCPT TO:<nessuno@pec.alfa.test>").code, 550, "nobody")
             self.assertEqual(wire.data(b"Subject: prova\r\n\r\nBuongiorno.\r\n").code, 250)
         self.assertEqual(len(list((mail / "pec.alfa.test" / "anna" / "Maildir" / "new").iterdir())), 1)
+        for bytes, action in ((50_000, b"DUNNO"), (500_000, b"552 5.2.2 Mailbox is full")):
+            with socket.create_connection(("127.0.0.1", quota), 20) as service:
+                service.sendall(f"request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient={ANNA}\nsize={bytes}\n\n".encode())
+                said = service.makefile("rb")
+                self.assertEqual(said.readline() + said.readline(), b"action=" + action + b"\n\n")
 
     def test_freshclam(self):
         self.need("freshclam")

@@ -153,6 +153,20 @@ class Way(InteropTest):
         self.assertEqual(len(charges), 1, "one receipt for one transaction")
         self.assertEqual(sorted(charges[0].message.data.received), sorted([ANNA, NOBODY]))
 
+    def full_mailbox(self):
+        """Bruno writes to Aldo what his mailbox has no room for: Dovecot is asked, and Bruno has the reason in a notice."""
+        here = self.here
+        before = len(here.fetched(ALDO))
+        sent = compose.simple("Troppo", [ALDO], BRUNO, body=(b"0123456789" * 7 + b"\r\n") * 130_000)
+        with here.beta.submission(BRUNO) as session:
+            session.envelope(BRUNO, sent.recipients)
+            self.assertEqual(session.data(sent.octets).code, 250)
+        failed = here.mailbox(BRUNO).wait(about(sent, "errore-consegna"), 60)[0]
+        self.assertEqual((failed.message.data.delivered_to, failed.message.data.error), (ALDO, "altro"))
+        self.assertRegex(failed.message.data.extended_error, r"^5\.2\.2 - .*552 5\.2\.2 Mailbox is full")
+        self.assertEqual(len(here.mailbox(service_mailbox("beta")).wait(about(sent, "presa-in-carico"), 40)), 1)
+        self.assertEqual(len(here.fetched(ALDO)), before)
+
     def between_holders(self):
         """Anna writes to Aldo: both are here."""
         sent = compose.simple("In casa", [ALDO])
@@ -309,6 +323,9 @@ class Front(Way):
     def test_refusals(self):
         self.refusals()
 
+    def test_a_full_mailbox(self):
+        self.full_mailbox()
+
     def test_stops_under_load(self):
         self.under_load()
 
@@ -329,6 +346,9 @@ class Behind(Way):
 
     def test_refusals(self):
         self.refusals()
+
+    def test_a_full_mailbox(self):
+        self.full_mailbox()
 
     def test_stops_under_load(self):
         self.under_load()
@@ -363,6 +383,9 @@ class ByReports(Way):
 
     def test_refusals(self):
         self.refusals()
+
+    def test_a_full_mailbox(self):
+        self.full_mailbox()
 
     def test_stops_under_load(self):
         self.under_load()

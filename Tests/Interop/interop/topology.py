@@ -41,6 +41,8 @@ SUBSTITUTIONS = [
     (r"(user = |group = |-o |-g |chown (?:-R )?)ceralacca\b", r"\1root"),
     (r"(user = |uid=|-o |chown (?:-R )?)vmail\b", r"\1nobody"),
     (r"(group = |gid=|-g )vmail\b", r"\1nogroup"),
+    # Mailboxes that one message can be too large for.
+    (r"storage=1G\b", "storage=8M"),
     (r"static:5000\b", f"static:{pwd.getpwnam('nobody').pw_uid}"),
 ]
 
