@@ -49,7 +49,7 @@ final class QuotaService {
   init(lane: Lane, at place: NextHop.Place) {
     self.lane = lane
     self.place = place
-    name = "the quota service at \(place.display)"
+    name = "\(place.display) (quota service)"
   }
 
   /// Asks whether these mailboxes have room for a message of so many octets. `then` is called once, with answers in the same order.

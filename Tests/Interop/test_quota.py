@@ -86,7 +86,7 @@ class Quota(InteropTest):
     def final(self, gateway: Gateway, letter: Letter, wanted: dict[str, str]) -> dict[str, Stored]:
         """One take-charge receipt, and one word about each recipient: `avvenuta-consegna`, or the `errore` of a non-delivery."""
         kinds = ("avvenuta-consegna", "errore-consegna")
-        poll(lambda: len(self.words(letter, *kinds)) >= len(wanted), 60, lambda: f"words about {set(wanted)}: {self.words(letter, *kinds)}")
+        poll(lambda: len(self.words(letter, *kinds)) >= len(wanted), 90, lambda: f"words about {set(wanted)}: {self.words(letter, *kinds)}")
         gateway.settled()
         found = {stored.message.data.delivered_to: stored for stored in self.words(letter, *kinds)}
         got = {each: stored.message.data.error if stored.kind == "errore-consegna" else stored.kind for each, stored in found.items()}
@@ -191,6 +191,20 @@ class Quota(InteropTest):
             self.final(gateway, self.post(gateway, [ANNA]), {ANNA: "avvenuta-consegna"})
             self.assertEqual(self.ordinary(gateway, [ANNA], "di-nuovo", LINE).code, 250)
         self.assertNotIn("does not say whether", gateway.log.read_text("utf-8", "replace"))
+
+    def test_a_service_that_says_nothing(self):
+        """Its process hangs: it is given up after a time, nobody is refused for it, and the next attempt has another process."""
+        gateway, dovecot = self.start(maildir=True)
+        self.final(gateway, self.post(gateway, [ANNA]), {ANNA: "avvenuta-consegna"})
+        children = [int(pid) for pid in run(["pgrep", "-P", dovecot.process.pid, "-f", "quota-status"]).stdout.split()]
+        self.assertTrue(children, "no process of quota-status")
+        for child in children:
+            os.kill(child, signal.SIGSTOP)
+            self.addCleanup(os.kill, child, signal.SIGKILL)
+        letter = self.post(gateway, [ANNA])
+        self.final(gateway, letter, {ANNA: "avvenuta-consegna"})
+        self.assertIn("no answer within 30 s", gateway.log.read_text("utf-8", "replace"))
+        self.holds(gateway.mailbox(ANNA), letter, 1)
 
     def test_what_is_there_already_is_delivered(self):
         """A mailbox may be full of the very message that is tried again: that is a delivery, and no notice says otherwise."""
