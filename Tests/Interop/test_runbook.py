@@ -44,7 +44,7 @@ class Runbook(InteropTest):
         places = set(re.findall(r"^### ([a-z-]+)$", PAGE.read_text("utf-8"), re.M))
         rules = (ROOT / "Appliance" / "prometheus" / "ceralacca.rules.yml").read_text("utf-8")
         named = set(re.findall(r"runbook\.md#([a-z-]+)", rules))
-        for use in ("signer", "tls"):
+        for use in ("signer", "tls", "stamp"):
             named |= {anchor.replace("{{ $labels.use }}", use) for anchor in re.findall(r"runbook\.md#(\{\{ \$labels\.use \}\}[a-z-]+)", rules)}
         source = (ROOT / "Sources" / "Gateway" / "Alarms.swift").read_text("utf-8")
         names = re.search(r"static let names = \[(.*?)\]", source, re.S)[1]
