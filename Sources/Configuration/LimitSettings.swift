@@ -50,6 +50,7 @@ struct LimitKey: Sendable {
     LimitKey("firstRetrySeconds", .one, 1...86_400, \.delivery.firstRetrySeconds),
     LimitKey("lastRetrySeconds", .one, 1...86_400, \.delivery.lastRetrySeconds),
     LimitKey("giveUpHours", .hours, 0.001...168, \.delivery.giveUpSeconds),
+    LimitKey("arrivalNoticesPerMailboxPerHour", .one, 1...100_000, \.rates.arrivalNoticesPerMailboxPerHour),
     LimitKey("segmentMegabytes", .megabytes, 1...4096, \.storage.segmentBytes),
     LimitKey("intakeMemoryMegabytes", .megabytes, 4...65_536, \.storage.intakeMemoryBytes),
     LimitKey("minimumFreeMegabytes", .megabytes, 0...1_048_576, \.storage.minimumFreeBytes),

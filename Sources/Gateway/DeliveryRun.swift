@@ -2,6 +2,7 @@ import Journey
 import Logging
 import Octets
 import PEC
+import Reception
 
 /// Performs the effects of one attempt's journey: receipts and notices signed and committed, the entry settled or postponed.
 final class DeliveryRun {
@@ -45,11 +46,28 @@ final class DeliveryRun {
 
   private func go(_ fates: [RecipientFate], _ isReport: Bool, _ brief: EnclosedOriginal?) {
     let choices = lane.shared.choices.snapshot
+    let isAutomatic = DeliveryRun.isAutomatic(entry, fates, choices, on: lane)
     let attempt = DeliveryJourney.Attempt(
       fates, at: lane.shared.now(), random: .drawn(), isReport: isReport, brief: brief,
       question: question(entry, delivery.matter, fates, on: lane), choices: choices,
-      isAutomatic: DeliveryRun.isAutomatic(entry, fates, choices, on: lane))
+      isAutomatic: isAutomatic, voices: voices(fates, choices, isAutomatic: isAutomatic, isReport: isReport))
     perform(journey.handle(.attempted(attempt)))
+  }
+
+  /// Counts the words that holders want about what is in their mailboxes now. A flood to a mailbox must not become one to an address
+  /// outside.
+  private func voices(
+    _ fates: [RecipientFate], _ choices: HolderChoices, isAutomatic: Bool, isReport: Bool
+  ) -> [String: ArrivalVoice] {
+    // Where a report is to prove it, nobody is told before that.
+    guard entry.proofToken == nil || isReport else { return [:] }
+    let shared = lane.shared
+    var voices: [String: ArrivalVoice] = [:]
+    for case (let mailbox, .delivered) in fates.map({ ($0.recipient, $0.outcome) })
+    where shared.points.isTold(of: entry, in: mailbox, delivery.matter, choices, isAutomatic: isAutomatic) {
+      voices[mailbox] = shared.rates.voice(of: mailbox, at: lane.loop.now)
+    }
+    return voices
   }
 
   private func perform(_ effects: [Effect]) {

@@ -48,7 +48,7 @@ enum RefusalReason: String, CaseIterable, Sendable {
 /// A bound on how many come, or how often, by its key among the configuration's `limits`.
 enum Bound: String, CaseIterable, Sendable {
   case connections, connectionsPerPeer, connectionsPerPeerPerMinute, messagesPerPeerPerMinute, messagesPerUserPerHour
-  case recipientsPerUserPerHour
+  case recipientsPerUserPerHour, arrivalNoticesPerMailboxPerHour
 }
 
 /// When something was refused.

@@ -1,3 +1,4 @@
+import Journey
 import Limits
 import Metering
 import Octets
@@ -31,7 +32,10 @@ struct RateTable: Sendable {
 
   /// Takes a token of a key; false when it has none.
   /// - Parameter milliseconds: of a clock that does not go back.
-  mutating func take(_ key: String, at milliseconds: UInt64) -> Bool {
+  mutating func take(_ key: String, at milliseconds: UInt64) -> Bool { takeLooking(key, at: milliseconds) != nil }
+
+  /// Takes a token of a key; nil when it has none, else whether another would be there at once.
+  mutating func takeLooking(_ key: String, at milliseconds: UInt64) -> Bool? {
     let now = milliseconds * 1000
     let known = young[key]
     if known == nil, young.count >= keysInHalf { (young, old) = ([:], young) }
@@ -40,7 +44,7 @@ struct RateTable: Sendable {
     let isThere = full - now <= window
     // Who is refused is remembered too.
     young[key] = isThere ? full : before
-    return isThere
+    return isThere ? full + interval - now <= window : nil
   }
 }
 
@@ -50,6 +54,7 @@ final class Rates: Sendable {
   private let recipientsOfUser: Meter?
   private let connectionsOfPeer: Meter?
   private let messagesOfPeer: Meter?
+  private let wordsOfMailbox: Meter
   private let refused: Counts<Bound>
 
   /// - Parameter refused: where it is counted that somebody was refused.
@@ -60,6 +65,7 @@ final class Rates: Sendable {
     recipientsOfUser = meter(limits.recipientsPerUserPerHour, 3600)
     connectionsOfPeer = meter(limits.connectionsPerPeerPerMinute, 60)
     messagesOfPeer = meter(limits.messagesPerPeerPerMinute, 60)
+    wordsOfMailbox = Meter(tokens: limits.arrivalNoticesPerMailboxPerHour, perSeconds: 3600, keys: limits.rememberedKeys)
   }
 
   /// True when messages are counted by peer.
@@ -93,6 +99,17 @@ final class Rates: Sendable {
     return Reply(450, "4.7.1", "Too many recipients from this user within an hour, try again later")
   }
 
+  /// Counts a word about an arrival in a mailbox; how it may be said.
+  func voice(of mailbox: String, at now: UInt64) -> ArrivalVoice {
+    switch wordsOfMailbox.takeLooking(ASCII.lowercased(mailbox), at: now) {
+    case nil:
+      count(.arrivalNoticesPerMailboxPerHour)
+      return .silent
+    case false?: return .last
+    case true?: return .usual
+    }
+  }
+
   private func count(_ bound: Bound) { refused.add(bound) }
 
   /// A table that all lanes share, in parts so that they seldom meet.
@@ -108,8 +125,10 @@ final class Rates: Sendable {
       parts = (0..<16).map { _ in Part(RateTable(tokens: tokens, perSeconds: seconds, keys: keys / 16)) }
     }
 
-    func take(_ key: String, at now: UInt64) -> Bool {
-      parts[Int(UInt(bitPattern: key.hashValue) % 16)].table.withLock { $0.take(key, at: now) }
+    func take(_ key: String, at now: UInt64) -> Bool { takeLooking(key, at: now) != nil }
+
+    func takeLooking(_ key: String, at now: UInt64) -> Bool? {
+      parts[Int(UInt(bitPattern: key.hashValue) % 16)].table.withLock { $0.takeLooking(key, at: now) }
     }
   }
 }

@@ -27,12 +27,16 @@ public struct DeliveryJourney: Sendable {
     public var choices: HolderChoices
     /// True when a machine sent the ordinary mail in an anomaly envelope (RFC 3834), or that cannot be told.
     public var isAutomatic: Bool
+    /// Mailboxes whose holders are not told of an arrival, or for the last time, because they were told so often; the others are told.
+    public var voices: [String: ArrivalVoice]
 
     /// An attempt that ended now; `random` spreads retries and seeds boundaries.
     public init(
       _ fates: [RecipientFate], at instant: Instant, random: RandomBits, isReport: Bool = false, brief: EnclosedOriginal? = nil,
-      question: String? = nil, choices: HolderChoices = HolderChoices(), isAutomatic: Bool = false
+      question: String? = nil, choices: HolderChoices = HolderChoices(), isAutomatic: Bool = false,
+      voices: [String: ArrivalVoice] = [:]
     ) {
+      self.voices = voices
       self.choices = choices
       self.isAutomatic = isAutomatic
       self.isReport = isReport

@@ -10,7 +10,9 @@ public struct RateLimits: Sendable, Equatable {
   public var connectionsPerPeerPerMinute: Int?
   /// Messages from one peer within a minute.
   public var messagesPerPeerPerMinute: Int?
-  /// Users, or peers, that each bound remembers; whoever has not been heard of for the longest is forgotten first.
+  /// Words to an outside address about arrivals in one mailbox, within an hour; above it there are none.
+  public var arrivalNoticesPerMailboxPerHour = 60
+  /// Users, peers or mailboxes that each bound remembers; whoever has not been heard of for the longest is forgotten first.
   public let rememberedKeys = 131_072
   public init() {}
 }

@@ -13,14 +13,17 @@ public struct ArrivalFacts: Sendable, Equatable {
   public var instant: Instant
   /// True for a message in an anomaly envelope, which nobody certifies.
   public var isAnomaly: Bool
+  /// True when the next message may come untold, because there were so many words.
+  public var isLast: Bool
 
   /// Facts of an arrival.
-  public init(mailbox: String, sender: String, subject: String?, instant: Instant, isAnomaly: Bool) {
+  public init(mailbox: String, sender: String, subject: String?, instant: Instant, isAnomaly: Bool, isLast: Bool = false) {
     self.mailbox = mailbox
     self.sender = sender
     self.subject = subject
     self.instant = instant
     self.isAnomaly = isAnomaly
+    self.isLast = isLast
   }
 }
 
@@ -72,6 +75,8 @@ extension Composer {
         "un messaggio che non è posta certificata valida\n(busta di anomalia): mittente e oggetto non sono verificati.",
         "A message that is not valid certified mail (anomaly envelope) was put into the\nmailbox"
       ) : ("un messaggio di posta elettronica certificata.", "A certified mail message was put into the mailbox")
+    let more = "\nGli avvisi sono stati molti: i prossimi messaggi possono giungere senza avviso.\n"
+    let moreInEnglish = "\nThere were many such words: the next messages may come without one.\n"
     return """
       Il giorno \(when.day) alle ore \(when.time) (\(when.zone)) nella casella
       \(mailbox)
@@ -82,7 +87,7 @@ extension Composer {
 
       Per leggerlo occorre accedere alla casella. Questo avviso è posta ordinaria, inviata
       automaticamente: non è firmato, non prova nulla, e le risposte non sono lette.
-
+      \(arrival.isLast ? more : "")
       -- English --
 
       \(whatInEnglish)
@@ -94,7 +99,7 @@ extension Composer {
 
       To read it, open the mailbox. This word is ordinary mail, sent automatically: it is
       not signed, proves nothing, and replies to it are not read.
-
+      \(arrival.isLast ? moreInEnglish : "")
       """
   }
 }

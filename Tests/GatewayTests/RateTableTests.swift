@@ -67,6 +67,20 @@ import Testing
     }
   }
 
+  @Test func wordsAboutArrivals() {
+    var limits = RateLimits()
+    limits.arrivalNoticesPerMailboxPerHour = 3
+    let refused = Counts<Bound>()
+    let rates = Rates(limits, refused: refused)
+    let voice = { (mailbox: String, seconds: UInt64) in rates.voice(of: mailbox, at: Self.start + seconds * 1000) }
+    #expect((0..<5).map { _ in voice("anna@pec.test", 0) } == [.usual, .usual, .last, .silent, .silent])
+    #expect(voice("ANNA@pec.test", 0) == .silent)
+    #expect(voice("aldo@pec.test", 0) == .usual)
+    #expect(voice("anna@pec.test", 1200) == .last)
+    #expect(voice("anna@pec.test", 7200) == .usual)
+    #expect(refused[.arrivalNoticesPerMailboxPerHour] == 3)
+  }
+
   @Test func withoutBoundsNobodyIsCounted() {
     let rates = Rates(RateLimits())
     for _ in 0..<1000 {

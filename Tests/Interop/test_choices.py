@@ -3,6 +3,7 @@ Each holds for the next message, and after a crash."""
 
 import email
 import email.policy
+import json
 import re
 import secrets
 
@@ -292,6 +293,30 @@ class Notices(Choices):
         with self.beta.incoming() as wire:
             self.assertEqual(transaction(wire, GIULIA, [BRUNO], octets).code, 250)
         self.told(1)
+
+    def test_a_flood(self):
+        """Ordinary mail from anywhere does not make us flood an address outside: the last word says that more may come untold."""
+        yaml = Yaml(self.beta.configuration.read_text()).limits(arrivalNoticesPerMailboxPerHour=2)
+        self.beta.configuration.write_text(yaml.text)
+        self.assertEqual(run([executable(), "reload", "--config", self.beta.configuration]).returncode, 0)
+        for holder in (BRUNO, BIANCA):
+            self.set(self.beta, holder, ordinary="anomaly", notify=WORDS, notify_anomalies="yes")
+        marks = []
+        for _ in range(5):
+            code, mark = self.ordinary(self.beta, BRUNO)
+            self.assertEqual(code, 250)
+            marks.append(mark)
+            self.beta.settled()
+        found = self.told(2)
+        self.assertEqual(["senza avviso" in notice.text for notice in found], [False, True])
+        self.assertEqual(["without one" in notice.text for notice in found], [False, True])
+        for mark in marks:
+            self.assertEqual(len(self.lying(self.beta, BRUNO, mark)), 1, "each message is in the mailbox, told or not")
+        bounds = json.loads(run([executable(), "status", "--json", "--config", self.beta.configuration]).stdout)["sessions"]["bounds"]
+        self.assertEqual(bounds["arrivalNoticesPerMailboxPerHour"], 3)
+        # Each mailbox has its own.
+        self.assertEqual(self.ordinary(self.beta, BIANCA)[0], 250)
+        self.told(3)
 
     def test_a_word_that_nobody_takes(self):
         """Refused for good: a row, and nothing more; the sender's receipt is as it was."""

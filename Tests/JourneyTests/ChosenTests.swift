@@ -67,6 +67,29 @@ import Testing
     #expect(again.id == notice.id && again.messageID == notice.messageID)
   }
 
+  @Test func afterSoManyTheLastAndNone() throws {
+    let point = SimulationTests.point
+    #expect(point.isTold(of: Self.entry(), in: Self.mailbox, Self.matter(), Self.told, isAutomatic: false))
+    #expect(!point.isTold(of: Self.entry(), in: "altri@pec.alfa.test", Self.matter(), Self.told, isAutomatic: false))
+    func text(_ voice: ArrivalVoice) throws -> String? {
+      var journey = DeliveryJourney(Self.entry(), of: Self.matter(), at: point)
+      var attempt = DeliveryJourney.Attempt(
+        [RecipientFate(recipient: Self.mailbox, outcome: .delivered("x"))], at: Self.noon, random: SimulationTests.random,
+        choices: Self.told)
+      attempt.voices = [Self.mailbox: voice]
+      guard case .sign(let drafts, _)? = journey.handle(.attempted(attempt)).first,
+        case .commit(let plan)? = journey.handle(.signed(drafts.map { _ in [0x30] })).first
+      else { return nil }
+      let word = plan.messages.first { $0.entries.first?.kind == .arrivalNotice }
+      return word.map {
+        $0.content.map { if case .composed(let octets) = $0 { String(decoding: octets, as: UTF8.self) } else { "" } }.joined()
+      }
+    }
+    #expect(try text(.usual)?.contains("without one") == false)
+    #expect(try text(.last)?.contains("without one") == true)
+    #expect(try text(.silent) == nil)
+  }
+
   @Test func whenThereIsNone() throws {
     #expect(Self.notices(try Self.plan(Self.entry(), .delivered("x"), HolderChoices())).isEmpty)
     #expect(Self.notices(try Self.plan(Self.entry(), .later("full"))).isEmpty)
