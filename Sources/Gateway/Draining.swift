@@ -54,6 +54,8 @@ extension Gateway {
   /// Asks every part that mail depends on for a sign of life; `then` is called once all have given one, on any thread, and never when one does
   /// not.
   public func askForPulse(_ then: @escaping @Sendable () -> Void) {
+    // What only a restart mends gives none, or a file system that the kernel shut to us would stay shut: it wants all its files closed.
+    guard shared.committer.brokenBecause == nil else { return }
     let missing = PulseCount(inboxes.count + 2, then)
     for inbox in inboxes { inbox.send(.pulse { missing.heard() }) }
     shared.committer.perform(.pulse { missing.heard() })

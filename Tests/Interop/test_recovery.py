@@ -4,13 +4,15 @@ import errno
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 from interop import compose
-from interop.base import executable, poll, run, spawn
+from interop.base import executable, new_folder, poll, run, spawn
 from interop.case import InteropTest
+from interop.counterpart import transaction
 from interop.lab import ANNA, Gateway
 from interop.sink import Sink
 from interop.wire import Wire
@@ -82,6 +84,46 @@ class SmallDisk(Gateway):
             return session.command(f"MAIL FROM:<{ANNA}>").code
 
 
+class FailingDisk(SmallDisk):
+    """A gateway whose data directory is an ext4 of its own, which goes read-only with the first fault, as a server's disk does."""
+
+    def __init__(self, sink: Sink, environment: dict):
+        super().__init__(sink)
+        self.environment.update(environment)
+        self.image = self.folder / "disk.img"
+        with open(self.image, "wb") as file:
+            file.truncate(DISK << 20)
+        run(["mkfs.ext4", "-q", self.image], check=True)
+
+    def start(self, seconds: float = 60) -> "FailingDisk":
+        script = (
+            f"e2fsck -p '{self.image}' > /dev/null; mount -o loop,errors=remount-ro '{self.image}' '{self.data}' && chmod 700 '{self.data}'"
+            f" && exec '{executable()}' serve --config '{self.configuration}'"
+        )
+        self.process = spawn(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], self.log, env=self.environment)
+        poll(self.answers, seconds, lambda: f"a greeting:\n{self.log.read_text()[-2000:]}")
+        return self
+
+    @property
+    def device(self) -> str:
+        mounts = Path(f"/proc/{self.process.pid}/mounts").read_text().splitlines()
+        return next(os.path.basename(line.split()[0]) for line in mounts if line.split()[1] == self.data)
+
+    @property
+    def trigger(self) -> Path:
+        """What makes the kernel find a fault in the file system."""
+        return Path(f"/sys/fs/ext4/{self.device}/trigger_fs_error")
+
+    def writable(self) -> bool:
+        try:
+            (self.disk / "probe").write_bytes(b"x")
+            return True
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            return False
+
+
 class Recovery(InteropTest):
     def start(self) -> tuple[SmallDisk, Sink]:
         self.need("unshare", "nsenter", "mount")
@@ -134,3 +176,63 @@ class Recovery(InteropTest):
         poll(lambda: any("Dopo" in str(taken) for taken in sink.taken) or len(sink.taken) >= 2, 30, "the envelope")
         verified = run(gateway.inside + [executable(), "log", "verify", "--config", gateway.configuration])
         self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+
+    def test_the_disk_goes_read_only(self):
+        """The kernel lets nobody write again before the file system was unmounted, which this process keeps from being done: so it says
+        no more that it lives, and its manager starts it anew until it can."""
+        self.need("unshare", "nsenter", "mount", "mkfs.ext4", "e2fsck")
+        sink = Sink()
+        self.addCleanup(sink.stop)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            place = f"{new_folder('notify')}/socket"
+            manager.bind(place)
+            gateway = FailingDisk(sink, {"NOTIFY_SOCKET": place, "WATCHDOG_USEC": "600000"})
+            self.addCleanup(gateway.stop)
+            gateway.start()
+            if not gateway.trigger.exists():
+                self.skipTest("this kernel does not let a file system be told of a fault")
+            self.assertEqual(self.send(gateway, "Prima"), 250)
+            poll(lambda: len(sink.taken) == 1, 30, "the first envelope")
+            # What is answered 250 and not delivered yet when the disk fails.
+            sink.stop()
+            kept = [compose.simple(f"Presa {number}", ["giulia@posta.example.test"]) for number in range(3)]
+            with gateway.trusted() as session:
+                for sent in kept:
+                    self.assertEqual(transaction(session, sent.sender, sent.recipients, sent.octets).code, 250)
+            gateway.trigger.write_text("a fault")
+            self.assertFalse(gateway.writable())
+            code = self.send(gateway, "Durante")
+            self.assertIn(code, range(400, 500))
+            poll(lambda: "storage-broken" in gateway.alarms(), 30, lambda: f"the alarm, and not {gateway.alarms()}")
+            self.assertIn(gateway.mail(), range(400, 500))
+            self.assertEqual(run(gateway.inside + [executable(), "status", "--health", "--config", gateway.configuration]).returncode, 2)
+            # No remount by itself: the kernel wants all of it closed.
+            run(gateway.inside + ["mount", "-o", "remount,rw", gateway.data])
+            self.assertFalse(gateway.writable())
+            self.silent(manager)
+        # The manager's part: it ends who gives no sign of life, however it can.
+        gateway.kill()
+        # As long as nothing can be written it does not start, and says why.
+        again = run(["unshare", "--mount", "--propagation", "private", "sh", "-c",
+                     f"mount -o loop,ro,noload '{gateway.image}' '{gateway.data}' && exec '{executable()}' serve --config '{gateway.configuration}'"])
+        self.assertEqual(again.returncode, 69, again.stderr.decode())
+        self.assertIn("cannot start", again.stderr.decode())
+        sink.start()
+        gateway.start()
+        poll(lambda: len(sink.taken) >= 4, 60, "what was answered 250 before")
+        for sent in kept:
+            self.assertTrue([taken for taken in sink.taken if sent.message_id.encode() in taken.octets], sent.message_id)
+        self.assertEqual(gateway.alarms() & {"storage-broken", "ledger-refuses"}, set())
+        self.assertEqual(self.send(gateway, "Dopo"), 250)
+        verified = run(gateway.inside + [executable(), "log", "verify", "--config", gateway.configuration])
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+
+    def silent(self, manager: socket.socket) -> None:
+        """Waits until no sign of life comes for ten times as long as one takes."""
+        manager.settimeout(2)
+        for _ in range(60):
+            try:
+                manager.recv(4096)
+            except TimeoutError:
+                return
+        self.fail("signs of life go on, although nothing can be stored")
