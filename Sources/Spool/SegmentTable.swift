@@ -63,6 +63,8 @@ struct SegmentTable: Sendable {
   private(set) var spares: [Spare] = []
   /// Why the spool has stopped.
   var failure: SpoolError?
+  /// How many look at the files beside us: while anybody does, none goes and none is written again.
+  private var holds = 0
   /// Releases that did not match what was retained, whose segments stay; and retains of what is no longer there.
   private(set) var mismatches = 0
 
@@ -152,6 +154,15 @@ struct SegmentTable: Sendable {
     return old.keys.sorted().filter { retire($0) }
   }
 
+  /// From now on no file that has records goes or is written again, whatever is released.
+  mutating func hold() { holds += 1 }
+
+  /// Takes a hold back; the numbers of files to be removed, as for `release`.
+  mutating func endHold() -> [UInt32] {
+    holds -= 1
+    return holds > 0 ? [] : segments.keys.sorted().filter { retire($0) }
+  }
+
   /// Enters a segment that is not there and may be named by a row that was not counted yet: its file is lost.
   private mutating func enterIfLost(_ number: UInt32) {
     if isCounted || segments[number] != nil { return }
@@ -169,7 +180,7 @@ struct SegmentTable: Sendable {
   /// Takes a segment in which nothing is alive out of the table: true when its file is to be removed, false when it stays.
   private mutating func retire(_ number: UInt32) -> Bool {
     guard let segment = segments[number], segment.isSealed, !segment.isYoung, segment.references == 0 else { return false }
-    if segment.isMiscounted || (segment.isOld && !isCounted) { return false }
+    if segment.isMiscounted || (segment.isOld && !isCounted) || holds > 0 { return false }
     guard segment.liveBytes == 0 else {
       // As many releases as retains, but of other lengths: something alive may be left. A message lost is worse than a file kept.
       mismatches += 1

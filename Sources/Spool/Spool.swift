@@ -32,22 +32,30 @@ public final class Spool: Sendable {
   ///   - afterSegment: the highest segment that a row names, 0 when none does. Where its file is lost, a new one must not get its number:
   ///     the first record of every segment lies at the same offset, and the row would name another message's octets.
   ///   - maximumSpares: files in which nothing is alive and that are kept to be written again, which costs less than making new ones.
+  ///   - lock: the folder's lock, where it was taken before; nil: it is taken here.
   /// - Throws: `inUse` when another process owns the folder, `full` or `refused` when it cannot be used.
   public convenience init(
-    directory: String, segmentBytes: Int, afterSegment: UInt32 = 0, maximumSpares: Int = 4
+    directory: String, segmentBytes: Int, afterSegment: UInt32 = 0, maximumSpares: Int = 4, lock: SpoolLock? = nil
   ) throws(SpoolError) {
     try self.init(
-      directory: directory, segmentBytes: segmentBytes, afterSegment: afterSegment, maximumSpares: maximumSpares, disk: SystemDisk())
+      directory: directory, segmentBytes: segmentBytes, afterSegment: afterSegment, maximumSpares: maximumSpares, disk: SystemDisk(),
+      lock: lock)
+  }
+
+  /// Takes the lock of a folder, which is made when it is not there: for who has to own it before it can be opened.
+  public static func lock(directory: String) throws(SpoolError) -> SpoolLock {
+    try SpoolOpening.makeDirectory(directory, disk: SystemDisk())
+    return try SpoolLock(directory: directory)
   }
 
   init(
-    directory: String, segmentBytes: Int, afterSegment: UInt32, maximumSpares: Int, disk: any Disk
+    directory: String, segmentBytes: Int, afterSegment: UInt32, maximumSpares: Int, disk: any Disk, lock: SpoolLock? = nil
   ) throws(SpoolError) {
     self.directory = directory
     self.disk = disk
     self.segmentBytes = (max(segmentBytes, 4096) + 4095) & ~4095
     try SpoolOpening.makeDirectory(directory, disk: disk)
-    lock = try SpoolLock(directory: directory)
+    if let lock { self.lock = lock } else { self.lock = try SpoolLock(directory: directory) }
     let files = try SpoolOpening.files(in: directory)
     let first = SpoolOpening.firstNumber(afterFiles: files.map(\.number).max() ?? 0, afterSegment: afterSegment)
     table = Mutex(
@@ -128,6 +136,15 @@ public final class Spool: Sendable {
   /// Call it when the commit that removed the rows is durable, not before. Chunks that still look at such a segment stay good.
   public func release(_ ranges: [StoredRange]) {
     for number in table.withLock({ $0.release(ranges) }) { remove(number) }
+  }
+
+  /// Lets no segment file go, nor be written again, until `endHold`: for who copies them while commits go on. What was named by rows when
+  /// the ledger was looked at after this call is then in the files for as long as the hold lasts. From any thread.
+  public func hold() { table.withLock { $0.hold() } }
+
+  /// Takes a hold back, once for each: what nothing names any more goes.
+  public func endHold() {
+    for number in table.withLock({ $0.endHold() }) { remove(number) }
   }
 
   /// Free octets on the spool's disk for this process; 0 when the system does not say, so that intake stops rather than hopes.

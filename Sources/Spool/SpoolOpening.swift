@@ -128,11 +128,14 @@ enum SegmentMaking {
 }
 
 /// The folder's lock: one process owns a spool.
-final class SpoolLock: Sendable {
+public final class SpoolLock: Sendable {
   // Open as long as the spool; the system lets the lock go with the process, however it ends.
   private let descriptor: Int32
 
-  init(directory: String) throws(SpoolError) {
+  /// Takes the lock of a folder, which must be there.
+  ///
+  /// - Throws: `inUse` when another process has it, `full` or `refused` when it cannot be taken.
+  public init(directory: String) throws(SpoolError) {
     let path = directory + "/spool.lock"
     let opened = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard opened >= 0 else { throw .harmless("open", path, errno) }

@@ -32,4 +32,43 @@ public struct SpoolReader: Sendable {
       throw .damaged(range, error.fault)
     }
   }
+
+  /// The numbers of the segment files that are there, with their lengths.
+  public func segments() throws(SpoolError) -> [(number: UInt32, fileBytes: Int)] {
+    try SpoolOpening.files(in: directory).sorted { $0.number < $1.number }
+  }
+
+  /// The name of a segment's file in the spool's folder.
+  public static func fileName(_ number: UInt32) -> String { SegmentName.path("", number).split(separator: "/").last.map(String.init) ?? "" }
+
+  /// Reads the records that hold these ranges, each once, and compares them with their checksums; for files that nobody writes.
+  ///
+  /// - Returns: what is wrong, for those of the ranges that could not be read as they were written.
+  public func verify(_ ranges: [StoredRange]) -> [StoredRange: SpoolFault] {
+    var faults: [StoredRange: SpoolFault] = [:]
+    for (number, ranges) in Dictionary(grouping: ranges, by: \.segment) {
+      do throws(SegmentFault) {
+        let mapping = try SegmentMapping(path: SegmentName.path(directory, number), number: number)
+        var proven = ProvenRecords()
+        for range in ranges {
+          guard let offsets = SegmentMapping.offsets(of: range, end: mapping.count) else {
+            faults[range] = .outOfBounds
+            continue
+          }
+          if proven.holds(offsets) { continue }
+          let read = mapping.withBytes {
+            SegmentFormat.soundRecord(
+              holding: offsets, in: $0, segment: number, salt: mapping.salt, isReadable: { mapping.isReadable($0) })
+          }
+          switch read {
+          case .success(let record): proven.insert(record)
+          case .failure(let error): faults[range] = error.fault
+          }
+        }
+      } catch {
+        for range in ranges { faults[range] = error.fault }
+      }
+    }
+    return faults
+  }
 }

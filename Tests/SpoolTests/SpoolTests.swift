@@ -57,6 +57,31 @@ import Testing
     for (number, range) in kept.enumerated() { #expect(try Set(reopened.chunk(range).array) == [UInt8(number + 1)]) }
   }
 
+  /// While somebody copies, a file that nothing names any more neither goes nor is written again; afterwards it does.
+  @Test func aHoldKeepsFilesAsTheyAre() throws {
+    let folder = Folder()
+    let spool = try open(folder)
+    let bodies = (1...3).map { [UInt8](repeating: UInt8($0), count: 8000) }
+    let ranges = try bodies.map { try spool.keep($0) }
+    try spool.sync()
+    spool.hold()
+    spool.hold()
+    spool.release(ranges)
+    let later = try (4...6).map { try spool.keep([UInt8](repeating: UInt8($0), count: 8000)) }
+    try spool.sync()
+    let reader = SpoolReader(directory: spool.directory)
+    #expect(reader.verify(ranges + later).isEmpty)
+    for (range, body) in zip(ranges, bodies) { #expect(try reader.read(range) == body) }
+    spool.endHold()
+    #expect(spool.usage.spares == 0, "another holds it still")
+    spool.endHold()
+    // They may be written again now, and some go.
+    #expect(spool.usage.spares > 0)
+    #expect(reader.verify(later).isEmpty)
+    #expect(spool.usage.references == 3)
+    #expect(spool.usage.mismatches == 0)
+  }
+
   @Test func aMappingShowsWhatWasAppendedAfterIt() throws {
     let folder = Folder()
     let spool = try open(folder)
