@@ -32,27 +32,31 @@ public final class Ledger: LedgerReading {
   ///   - checkingIntegrity: lets SQLite check the whole file first, which takes about a second for each gigabyte.
   ///   - busySeconds: how long to wait for another process that holds the ledger.
   ///   - checkpointsAside: moves what was committed into the database file on a thread of its own, so that no commit waits for it.
+  ///   - keepsCopy: copies an older ledger beside itself before it is brought forward (`copyPath`).
   ///   - writesLog: false leaves out all rows of the certified log, to measure what they cost.
   ///   - clock: Unix seconds, for the time of change of recipients; nil for the system's.
-  /// - Throws: `cannotOpen`, `notALedger`, `newerSchema`, `damaged`, `diskFull`, `busy`, `failed`.
+  /// - Throws: `cannotOpen`, `notALedger`, `newerSchema`, `noRoomToCopy`, `damaged`, `diskFull`, `busy`, `failed`.
   public convenience init(
-    path: String, checkingIntegrity: Bool = false, busySeconds: Double = 5, checkpointsAside: Bool = false, writesLog: Bool = true,
-    clock: (@Sendable () -> Int64)? = nil
+    path: String, checkingIntegrity: Bool = false, busySeconds: Double = 5, checkpointsAside: Bool = false, keepsCopy: Bool = true,
+    writesLog: Bool = true, clock: (@Sendable () -> Int64)? = nil
   ) throws(LedgerError) {
     try self.init(
       path: path, checkingIntegrity: checkingIntegrity, busySeconds: busySeconds,
-      checkpoints: checkpointsAside ? LedgerCheckpoints(path: path, busySeconds: busySeconds) : nil, writesLog: writesLog, clock: clock)
+      checkpoints: checkpointsAside ? LedgerCheckpoints(path: path, busySeconds: busySeconds) : nil, keepsCopy: keepsCopy,
+      writesLog: writesLog, clock: clock)
   }
 
   init(
-    path: String, checkingIntegrity: Bool = false, busySeconds: Double = 5, checkpoints: LedgerCheckpoints?, writesLog: Bool = true,
-    clock: (@Sendable () -> Int64)? = nil
+    path: String, checkingIntegrity: Bool = false, busySeconds: Double = 5, checkpoints: LedgerCheckpoints?, keepsCopy: Bool = true,
+    writesLog: Bool = true, clock: (@Sendable () -> Int64)? = nil
   ) throws(LedgerError) {
     self.path = path
     self.writesLog = writesLog
     self.checkpoints = checkpoints
     self.clock = clock ?? { Int64(Date().timeIntervalSince1970) }
     do {
+      let isOlder = try Ledger.olderSchema(path: path) != nil
+      if isOlder, keepsCopy { try LedgerCopying.keep(path) }
       try LedgerOpening.makeFile(path)
       pool = try DatabasePool(path: path, configuration: LedgerOpening.configuration(busySeconds: busySeconds))
       try pool.writeWithoutTransaction { db in
@@ -175,7 +179,7 @@ public final class LedgerReader: LedgerReading {
   public let path: String
   public let access: LedgerAccess
 
-  init(path: String) throws(LedgerError) {
+  init(path: String, acceptsOlder: Bool = false) throws(LedgerError) {
     self.path = path
     do {
       guard FileManager.default.fileExists(atPath: path) else {
@@ -187,7 +191,7 @@ public final class LedgerReader: LedgerReading {
       try queue.read { db in
         try LedgerSchema.check(db, path: path)
         let found = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
-        guard found == LedgerSchema.version else {
+        guard found == LedgerSchema.version || (acceptsOlder && found > 0) else {
           throw LedgerError.olderSchema(path: path, found: found, known: LedgerSchema.version)
         }
       }

@@ -10,6 +10,8 @@ public enum LedgerError: Error, Sendable, Equatable, CustomStringConvertible {
   case newerSchema(path: String, found: Int, known: Int)
   /// An older version has written the file, and it was opened for reading only.
   case olderSchema(path: String, found: Int, known: Int)
+  /// An older version has written the file, and there is no room for the copy that is made before it is brought forward. It is as it was.
+  case noRoomToCopy(path: String, neededBytes: Int, freeBytes: Int)
   /// The disk is full. Nothing of the commit was stored; it may be tried again when there is room.
   case diskFull(path: String)
   /// Another process held the ledger for longer than is waited. Nothing of the commit was stored; it may be tried again.
@@ -25,7 +27,7 @@ public enum LedgerError: Error, Sendable, Equatable, CustomStringConvertible {
   public var isFinal: Bool {
     switch self {
     case .damaged, .failed: true
-    case .cannotOpen, .notALedger, .newerSchema, .olderSchema, .diskFull, .busy, .conflict: false
+    case .cannotOpen, .notALedger, .newerSchema, .olderSchema, .noRoomToCopy, .diskFull, .busy, .conflict: false
     }
   }
 
@@ -38,6 +40,9 @@ public enum LedgerError: Error, Sendable, Equatable, CustomStringConvertible {
       "the ledger \(path) has schema \(found), and this program knows up to \(known): use the newer program that wrote it"
     case .olderSchema(let path, let found, let known):
       "the ledger \(path) has schema \(found), and this program needs \(known): start the gateway once, which brings it up to date"
+    case .noRoomToCopy(let path, let needed, let free):
+      "the ledger \(path) is an older program's, and before it is brought forward it is copied to \(Ledger.copyPath(path)): that takes "
+        + "\(needed >> 20) MiB, and \(free >> 20) MiB are free. Make room (older copies may go), or start the older program again"
     case .diskFull(let path): "no room left on the disk of the ledger \(path): free some space; intake goes on by itself then"
     case .busy(let path):
       "the ledger \(path) is held by another process: end it (a database shell, a backup that locks); the commit may be tried again"

@@ -10,6 +10,7 @@ import Testing
     switch error {
     case .cannotOpen: "cannotOpen"
     case .notALedger: "notALedger"
+    case .noRoomToCopy: "noRoomToCopy"
     case .newerSchema: "newerSchema"
     case .olderSchema: "olderSchema"
     case .diskFull: "diskFull"
