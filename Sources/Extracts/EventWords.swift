@@ -129,6 +129,7 @@ enum EventWords {
     case .deliveryHeld: ("Recapito sospeso", "Il gestore ha sospeso il recapito di messaggi che restano in coda.")
     case .deliveryReleased: ("Recapito ripreso", "Il gestore ha ripreso un recapito che aveva sospeso.")
     case .choiceChanged: ("Scelta del titolare", "È cambiato ciò che il titolare di una casella o di un dominio ha scelto.")
+    case .restored: ("Ripristino", "Il sistema è stato ripristinato da una copia di riserva: il registro continua da quella.")
     default: (kind.rawValue, "Evento del registro.")
     }
   }

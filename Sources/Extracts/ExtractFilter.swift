@@ -90,7 +90,7 @@ public enum ExtractFilter {
       .virusDetection, .timeoutFirst, .timeoutSecond, .duplicate:
       return .certified
     case .logOpened, .logClosed, .indexUpdated, .clockAlarm, .clockTrusted, .sealed, .stamped, .stampMissing, .purged, .held,
-      .holdLifted, .extractRequest, .extractMade, .deliveryHeld, .deliveryReleased, .choiceChanged:
+      .holdLifted, .extractRequest, .extractMade, .deliveryHeld, .deliveryReleased, .choiceChanged, .restored:
       return .unvouched
     }
   }

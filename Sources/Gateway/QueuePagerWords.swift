@@ -65,7 +65,7 @@ extension QueuePager {
       send(
         .words(QueuePageRequest(action: .bounce, scope: scope, source: source, person: person), then: { answer(ControlAnswer($0)) }), answer
       )
-    case .hold, .release: send(.hold(request, scope, person, then: answer), answer)
+    case .hold, .release, .sendNotices, .dropNotices: send(.hold(request, scope, person, then: answer), answer)
     case .underWay:
       let reply = QueueReply(lanes: inboxes.count) { tally in
         answer(
@@ -167,28 +167,47 @@ extension QueuePager {
   ) {
     let refuse = { (words: String) in answer(ControlAnswer(ok: false, message: words)) }
     let now = shared.now()
-    let change: LedgerChange
-    let words: String
+    let decided: (changes: [LedgerChange], words: String)
     do {
       let holds = try ledger.queueHolds()
-      let isHold = request.word == .hold
-      if let reason = try isHold ? faultOfHold(scope, holds) : faultOfRelease(scope, holds) { return refuse(reason) }
-      let reason = request.reason ?? ""
-      words = scope.words + (reason.isEmpty ? "" : ": \(reason)")
-      if isHold {
-        change = .holdQueue(QueueHold(scope: scope, reason: reason, heldAt: now.unixSeconds))
-      } else {
-        change = scope == .all ? .releaseWholeQueue(at: now.unixSeconds) : .releaseQueue(scope, at: now.unixSeconds)
+      switch request.word {
+      case .sendNotices, .dropNotices:
+        guard let hold = holds.notices else { return refuse("no notices wait: no backup was restored, or it was decided already") }
+        decided = notices(of: hold, areSent: request.word == .sendNotices, at: now.unixSeconds)
+      case .hold:
+        if let fault = try faultOfHold(scope, holds) { return refuse(fault) }
+        decided = ([.holdQueue(QueueHold(scope: scope, reason: request.reason ?? "", heldAt: now.unixSeconds))], scope.words)
+      case .release, .retry, .bounce, .underWay:
+        if let fault = try faultOfRelease(scope, holds) { return refuse(fault) }
+        decided = (release(scope, holds, at: now.unixSeconds), scope.words)
       }
     } catch { return refuse("the ledger cannot be read: \(error)") }
+    let words = decided.words + (request.reason.map { $0.isEmpty ? "" : ": \($0)" } ?? "")
     let kind: EventKind = request.word == .hold ? .deliveryHeld : .deliveryReleased
     let row = EventRecord(aboutTheLog: kind, "by \(person): \(words)", by: shared.points.provider.name, at: now)
     shared.committer.perform(
-      .record([change, .event(row)]) { [self] failure in
+      .record(decided.changes + [.event(row)]) { [self] failure in
         if let failure { return answer(ControlAnswer(ok: false, message: failure)) }
         shared.logger.notice("\(request.word == .hold ? "held" : "released") by \(person): \(words)")
         send(.holdsChanged(then: { answer(ControlAnswer(ok: true, message: words)) }), answer)
       })
+  }
+
+  private func notices(of hold: QueueHold, areSent: Bool, at now: Int64) -> (changes: [LedgerChange], words: String) {
+    areSent
+      ? ([.releaseQueue(hold.scope, at: now)], hold.scope.words)
+      : ([.dropRestoredDeadlines(at: now)], "\(hold.scope.words): none is made")
+  }
+
+  /// What a release changes. A part of what was restored is released by a hold that began with the other's and has ended.
+  private func release(_ scope: QueueScope, _ holds: QueueHolds, at now: Int64) -> [LedgerChange] {
+    if scope == .all { return [.releaseWholeQueue(at: now)] }
+    var changes: [LedgerChange] = []
+    if holds.hold(of: scope) != nil { changes.append(.releaseQueue(scope, at: now)) }
+    if let restored = holds.restored, scope != restored.scope, !holds.isFree(scope, of: restored) {
+      changes.append(.holdQueue(QueueHold(scope: scope, reason: "restored", heldAt: restored.heldAt, releasedAt: now)))
+    }
+    return changes
   }
 
   private func faultOfHold(_ scope: QueueScope, _ holds: QueueHolds) throws(LedgerError) -> String? {
@@ -206,15 +225,29 @@ extension QueuePager {
       let names = known.compactMap { $0.hasPrefix("relay:") ? String($0.dropFirst(6)) : nil }
       return "the configuration has no route '\(name)'; it has mailbox, \(names.joined(separator: ", "))"
     case .all, .route(.mailbox), .domain: return nil
+    case .restored, .notices: return "what was restored is held by the restore alone"
     }
   }
 
   private func faultOfRelease(_ scope: QueueScope, _ holds: QueueHolds) throws(LedgerError) -> String? {
-    if scope == .all { return holds.open.isEmpty ? "nothing is held" : nil }
+    if scope == .all {
+      if holds.open.contains(where: { $0.scope != holds.notices?.scope }) { return nil }
+      return "nothing is held"
+        + (holds.notices == nil ? "" : "; notices of silence wait for a word of their own, `ceralacca queue notices`")
+    }
     if holds.hold(of: scope) != nil { return nil }
+    let limit = shared.limits.delivery.queueHolds
     if case .entry(let id) = scope {
       guard let entry = try ledger.entry(id) else { return "no entry \(id) is in the queue" }
+      if let restored = holds.restored, restored.scope.covers(entry), holds.hold(on: entry)?.scope == restored.scope {
+        return holds.count < limit ? nil : "so many parts were released already that the rest goes by domain, or at once"
+      }
       if let hold = holds.hold(on: entry) { return "entry \(id) is held with \(hold.scope.words): release that" }
+    }
+    if let restored = holds.restored, !holds.isFree(scope, of: restored), holds.count < limit {
+      var part = QueueFilter(scope, restored.scope)
+      part.isHeld = true
+      if try !ledger.queueSelection(part, limit: 1).entries.isEmpty { return nil }
     }
     let open = holds.open.prefix(10).map(\.scope.words).joined(separator: ", ")
     return "\(scope.words) is not held\(open.isEmpty ? "" : "; held is \(open)")"

@@ -15,6 +15,10 @@ public struct QueueRequest: Codable, Sendable {
     case release
     /// Say how many are under way.
     case underWay
+    /// Let the notices of silence go out about what a backup brought back.
+    case sendNotices
+    /// Make none about it.
+    case dropNotices
   }
 
   public var word: Word
@@ -22,6 +26,8 @@ public struct QueueRequest: Codable, Sendable {
   public var entry: String?
   public var route: String?
   public var domain: String?
+  /// What a restore brought back: entries made up to this time (Unix seconds).
+  public var restored: Int64?
   /// Why it is held.
   public var reason: String?
   /// True when receipts and notices are given up too, of which nobody is told.
@@ -35,11 +41,12 @@ public struct QueueRequest: Codable, Sendable {
 
   /// What it is about; nil when that cannot be read.
   var scope: QueueScope? {
-    switch (entry, route, domain) {
-    case (nil, nil, nil): .all
-    case (let id?, nil, nil): QueueScope(kind: "entry", name: id)
-    case (nil, let route?, nil): QueueScope(kind: "route", name: route)
-    case (nil, nil, let domain?): QueueScope(kind: "domain", name: domain)
+    switch (entry, route, domain, restored) {
+    case (nil, nil, nil, nil): .all
+    case (let id?, nil, nil, nil): QueueScope(kind: "entry", name: id)
+    case (nil, let route?, nil, nil): QueueScope(kind: "route", name: route)
+    case (nil, nil, let domain?, nil): QueueScope(kind: "domain", name: domain)
+    case (nil, nil, nil, let time?): .restored(until: time)
     default: nil
     }
   }

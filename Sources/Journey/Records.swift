@@ -97,6 +97,8 @@ public enum EventKind: String, Sendable, Codable, CaseIterable {
   case deliveryReleased = "recapito-ripreso"
   /// The operator set what a holder wants.
   case choiceChanged = "scelta-del-titolare"
+  /// A backup was restored: the log goes on from there.
+  case restored = "ripristino"
 
   /// True for the rows that say what arrived at the incoming point.
   var isArrival: Bool {
@@ -110,7 +112,7 @@ public enum EventKind: String, Sendable, Codable, CaseIterable {
   public var isAboutTheLog: Bool {
     switch self {
     case .logOpened, .logClosed, .indexUpdated, .clockAlarm, .clockTrusted, .sealed, .stamped, .stampMissing, .purged, .held, .holdLifted,
-      .extractRequest, .extractMade, .deliveryHeld, .deliveryReleased, .choiceChanged:
+      .extractRequest, .extractMade, .deliveryHeld, .deliveryReleased, .choiceChanged, .restored:
       true
     default: false
     }
@@ -410,8 +412,10 @@ public enum LedgerChange: Sendable, Equatable {
   case holdQueue(QueueHold)
   /// It waits no longer, from this time (Unix seconds) on. Refused when it was not held.
   case releaseQueue(QueueScope, at: Int64)
-  /// All that is held waits no longer, from this time on.
+  /// All that is held waits no longer, from this time on; but for notices of silence after a restore, which are a question of their own.
   case releaseWholeQueue(at: Int64)
+  /// The deadlines of what a backup brought back end without a notice, and their hold from this time on. Refused when nothing holds them.
+  case dropRestoredDeadlines(at: Int64)
   /// Rows from `first` to `last` go: their time is over. Refused when they are not sealed, or held, or not the oldest.
   case purge(first: Int64, last: Int64)
   /// How many mailboxes each domain had on a day, for the statistics; replaces what was said of that day.

@@ -67,6 +67,7 @@ final class LedgerCommit {
     case .holdQueue(let hold): try add(hold)
     case .releaseQueue(let scope, let at): try release(scope, at)
     case .releaseWholeQueue(let at): try releaseQueue(at)
+    case .dropRestoredDeadlines(let at): try dropRestoredDeadlines(at)
     case .purge(let first, let last): try purge(first, last)
     case .mailboxes(let day, let counts): try store(counts, on: day)
     case .choice(let choice, let holder, let changedAt): try store(choice, of: holder, changedAt: changedAt)

@@ -33,6 +33,28 @@ extension LedgerCommit {
     }
     if let next { try add(next) }
   }
+
+  /// Ends the deadlines that a restore brought back, and their hold.
+  func dropRestoredDeadlines(_ at: Int64) throws {
+    guard let row = try Int64.fetchOne(db, sql: DeadlineHold.row) else {
+      throw LedgerError.conflict("no deadlines of a restored backup are held")
+    }
+    try db.execute(sql: "DELETE FROM deadlines WHERE transaction_id <= ?", arguments: [row])
+    try release(.notices(through: row), at)
+  }
+}
+
+/// What a restore holds of the deadlines.
+enum DeadlineHold {
+  /// The last transaction whose deadline waits until an operator decides about what was restored; null when none does.
+  static let row = """
+    SELECT max(CAST(substr(name, \(QueueScope.noticesName.utf8.count + 1)) AS INTEGER)) FROM queue_holds
+    WHERE released_at IS NULL AND scope = 'all' AND name LIKE '\(QueueScope.noticesName)%'
+    """
+
+  /// True for a deadline that may be looked at. The sign keeps SQLite from going by the index of transactions: in the order of times the
+  /// first that is free is the one.
+  static let isFree = "+transaction_id > ifnull((\(row)), 0)"
 }
 
 extension RecipientStatus.State {
@@ -49,14 +71,35 @@ extension RecipientStatus.State {
 }
 
 extension LedgerReading {
-  /// Deadlines that have come at this time (Unix seconds), oldest first, `limit` at the most, with the state of all recipients.
+  /// Deadlines that have come at this time (Unix seconds), oldest first, `limit` at the most, with the state of all recipients. Those that a
+  /// restore holds have not.
   public func dueDeadlines(at now: Int64, limit: Int) throws(LedgerError) -> [DueDeadline] {
-    try deadlines("due_at <= ? ORDER BY due_at, transaction_id LIMIT ?", [now, max(0, limit)])
+    try deadlines("due_at <= ? AND \(DeadlineHold.isFree) ORDER BY due_at, transaction_id LIMIT ?", [now, max(0, limit)])
   }
 
-  /// Unix seconds of the earliest deadline; nil when none runs.
+  /// Unix seconds of the earliest deadline that no restore holds; nil when none runs.
   public func nextDeadline() throws(LedgerError) -> Int64? {
-    try access.read { try Int64.fetchOne($0, sql: "SELECT min(due_at) FROM deadlines") }
+    try access.read {
+      try Int64.fetchOne($0, sql: "SELECT due_at FROM deadlines WHERE \(DeadlineHold.isFree) ORDER BY due_at LIMIT 1")
+    }
+  }
+
+  /// Deadlines that wait because a backup brought them back.
+  public func heldDeadlineCount() throws(LedgerError) -> Int {
+    try access.read {
+      try Int.fetchOne($0, sql: "SELECT count(*) FROM deadlines WHERE transaction_id <= ifnull((\(DeadlineHold.row)), 0)") ?? 0
+    }
+  }
+
+  /// What a restore is to hold: up to when entries were made, and the last transaction.
+  public func restorePoint() throws(LedgerError) -> (createdAt: Int64, transaction: Int64, heldAt: Int64) {
+    try access.read { db in
+      (
+        try Int64.fetchOne(db, sql: "SELECT max(created_at) FROM queue") ?? 0,
+        try Int64.fetchOne(db, sql: "SELECT max(id) FROM transactions") ?? 0,
+        try Int64.fetchOne(db, sql: "SELECT max(held_at) FROM queue_holds") ?? 0
+      )
+    }
   }
 
   /// The deadline that runs for the transaction of a PEC id; nil when none does.

@@ -38,6 +38,8 @@ struct QueueCondition {
       sql = "EXISTS (SELECT 1 FROM queue_recipients WHERE queue_id = queue.id AND \(QueueCondition.domain) = ?)"
       arguments = [LedgerColumns.text(domain)]
     case .entry(let id): (sql, arguments) = ("entry = ?", [LedgerColumns.text(id)])
+    case .restored(let time): (sql, arguments) = ("created_at <= ?", [time])
+    case .notices: sql = "0"
     }
   }
 
@@ -62,17 +64,38 @@ struct QueueCondition {
   /// The domain of a recipient: what follows the last `@`.
   private static let domain = "lower(substr(address, length(rtrim(address, replace(address, '@', ''))) + 1))"
 
-  /// True for an entry whose recipients with an open fate, if there are any, are all held. `QueueHolds` says the same of an entry in memory.
+  /// True for an entry whose recipients with an open fate, if there are any, are all held; and where reports alone are awaited, if it was
+  /// restored. `QueueHolds` says the same of an entry in memory.
   static let isHeld = """
-    (EXISTS (SELECT 1 FROM queue_holds WHERE released_at IS NULL)
-      AND EXISTS (SELECT 1 FROM queue_recipients WHERE queue_id = queue.id AND NOT awaiting)
+    (EXISTS (SELECT 1 FROM queue_holds WHERE released_at IS NULL AND name NOT LIKE 'notices %')
+      AND (EXISTS (SELECT 1 FROM queue_recipients WHERE queue_id = queue.id AND NOT awaiting) OR \(isRestored))
       AND (
-        EXISTS (SELECT 1 FROM queue_holds WHERE released_at IS NULL AND scope = 'all')
+        EXISTS (SELECT 1 FROM queue_holds WHERE released_at IS NULL AND scope = 'all' AND name = '')
         OR EXISTS (SELECT 1 FROM queue_holds WHERE released_at IS NULL AND scope = 'route' AND name = queue.route)
         OR EXISTS (SELECT 1 FROM queue_holds WHERE released_at IS NULL AND scope = 'entry' AND name = queue.entry)
         OR NOT EXISTS (
-          SELECT 1 FROM queue_recipients WHERE queue_id = queue.id AND NOT awaiting AND NOT EXISTS (
-            SELECT 1 FROM queue_holds WHERE released_at IS NULL AND scope = 'domain' AND name = \(domain)))))
+          SELECT 1 FROM queue_recipients
+          WHERE queue_id = queue.id
+            AND (NOT awaiting OR NOT EXISTS (SELECT 1 FROM queue_recipients WHERE queue_id = queue.id AND NOT awaiting))
+            AND NOT EXISTS (SELECT 1 FROM queue_holds WHERE released_at IS NULL AND scope = 'domain' AND name = \(domain))
+            AND NOT \(recipientIsRestored))))
+    """
+
+  /// True while a restore's hold is about the time of the entry.
+  private static let isRestored = """
+    EXISTS (
+      SELECT 1 FROM queue_holds WHERE released_at IS NULL AND scope = 'all' AND name LIKE 'restored %' AND queue.created_at <= held_at)
+    """
+
+  /// The same of a recipient, when no part of it that he belongs to was released.
+  private static let recipientIsRestored = """
+    EXISTS (
+      SELECT 1 FROM queue_holds AS whole
+      WHERE released_at IS NULL AND scope = 'all' AND name LIKE 'restored %' AND queue.created_at <= held_at AND NOT EXISTS (
+        SELECT 1 FROM queue_holds AS part
+        WHERE part.held_at = whole.held_at AND part.released_at IS NOT NULL AND (
+          (part.scope = 'route' AND part.name = queue.route) OR (part.scope = 'entry' AND part.name = queue.entry)
+          OR (part.scope = 'domain' AND part.name = \(domain)))))
     """
 }
 
@@ -158,7 +181,8 @@ extension LedgerCommit {
   }
 
   func releaseQueue(_ at: Int64) throws {
-    try db.execute(sql: "UPDATE queue_holds SET released_at = max(held_at, ?) WHERE released_at IS NULL", arguments: [at])
+    let sql = "UPDATE queue_holds SET released_at = max(held_at, ?) WHERE released_at IS NULL AND name NOT LIKE 'notices %'"
+    try db.execute(sql: sql, arguments: [at])
     try forgetHolds()
   }
 

@@ -8,17 +8,23 @@ import PEC
 /// What an operator's command is about: one entry, a route, a domain, or everything.
 public struct QueueChoice: Sendable {
   let scope: QueueScope
+  /// True for what a restore brought back: up to when, the ledger says.
+  let isRestored: Bool
 
   /// - Parameters:
   ///   - entry: id of an entry.
   ///   - route: `mailbox`, or the name of a route, with `relay:` or without.
   ///   - domain: recipients' domain.
+  ///   - restored: what a restored backup brought back.
   /// - Throws: `CommandFailure` with code 64 when it is not one of them, or all.
-  public init(entry: String? = nil, route: String? = nil, domain: String? = nil, all: Bool = false) throws(CommandFailure) {
-    let named = [entry, route, domain].compactMap { $0 }.count + (all ? 1 : 0)
+  public init(entry: String? = nil, route: String? = nil, domain: String? = nil, all: Bool = false, restored: Bool = false)
+    throws(CommandFailure)
+  {
+    let named = [entry, route, domain].compactMap { $0 }.count + (all ? 1 : 0) + (restored ? 1 : 0)
     guard named == 1 else {
-      throw CommandFailure("name one entry, or one of --route, --domain and --all", exitCode: CommandFailure.usage)
+      throw CommandFailure("name one entry, or one of --route, --domain, --restored and --all", exitCode: CommandFailure.usage)
     }
+    isRestored = restored
     if let route {
       scope = .route(QueueChoice.route(route))
     } else if let domain {
@@ -41,14 +47,28 @@ public struct QueueChoice: Sendable {
     case .route(let route): request.route = route.text
     case .domain(let domain): request.domain = domain
     case .entry(let id): request.entry = id
+    case .restored(let time): request.restored = time
+    case .notices: break
     }
     return request
+  }
+
+  private init(scope: QueueScope) { (self.scope, isRestored) = (scope, true) }
+
+  /// The same with what the ledger knows: up to when entries were restored.
+  func known(to configurationFile: String) throws -> QueueChoice {
+    guard isRestored else { return self }
+    guard let hold = try QueueCommands.ledger(configurationFile).queueHolds().restored else {
+      throw CommandFailure("nothing waits because of a restore", exitCode: CommandFailure.noInput)
+    }
+    return QueueChoice(scope: hold.scope)
   }
 }
 
 extension QueueCommands {
   /// Has an entry, or all of a destination, tried now.
   public static func retry(_ choice: QueueChoice, configurationFile: String, json: Bool, say: (String) -> Void) throws {
+    let choice = try choice.known(to: configurationFile)
     let answer = try ask(choice.request(.retry), configurationFile)
     if json { return try finish(answer, say) }
     guard answer.ok else { throw CommandFailure(answer.message, exitCode: CommandFailure.noInput) }
@@ -70,6 +90,7 @@ extension QueueCommands {
     _ choice: QueueChoice, isSure: Bool, withReceipts: Bool, configurationFile: String, json: Bool, say: (String) -> Void,
     progress: (String) -> Void = { _ in }
   ) throws {
+    let choice = try choice.known(to: configurationFile)
     if case .entry = choice.scope {
     } else if !isSure {
       let ledger = try ledger(configurationFile)
@@ -135,12 +156,34 @@ extension QueueCommands {
 
   /// Takes a hold back.
   public static func release(_ choice: QueueChoice, configurationFile: String, json: Bool, say: (String) -> Void) throws {
+    let choice = try choice.known(to: configurationFile)
     let before = json ? 0 : try heldCount(choice, configurationFile)
     let answer = try ask(choice.request(.release), configurationFile)
     guard answer.ok, !json else { return try finish(answer, say) }
     let after = try heldCount(choice, configurationFile)
     let others = after == 0 ? "" : ", \(after) are held by another hold"
     say("released: \(choice.scope.words); \(max(0, before - after)) entries go on\(others)")
+  }
+
+  /// Says what becomes of the notices of silence (RFC 6109 §3.1.6) about messages that a restored backup brought back; nil: only how many
+  /// deadlines wait. What their recipients' providers have said since the backup was made is not known here.
+  public static func notices(areSent: Bool?, isSure: Bool, configurationFile: String, json: Bool, say: (String) -> Void) throws {
+    let ledger = try ledger(configurationFile)
+    let count = try ledger.heldDeadlineCount()
+    guard let areSent else {
+      let isHeld = try ledger.queueHolds().notices != nil
+      return say(isHeld ? "\(count) messages of before the restore wait for a word about their notices" : "No notices wait.")
+    }
+    if !isSure {
+      throw CommandFailure(
+        areSent
+          ? "of \(count) messages of before the restore, the senders would be told of recipients from whom this ledger heard nothing. Say --yes"
+          : "of \(count) messages of before the restore, no sender would be told that nothing was heard. Say --yes",
+        exitCode: CommandFailure.usage)
+    }
+    let answer = try ask(QueueRequest(areSent ? .sendNotices : .dropNotices), configurationFile)
+    guard answer.ok, !json else { return try finish(answer, say) }
+    say("\(answer.message); \(count) messages")
   }
 
   /// Holds a destination and waits until nothing is under way to it any more.

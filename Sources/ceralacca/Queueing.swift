@@ -19,7 +19,9 @@ struct Queue: ParsableCommand {
         ceralacca queue drain --route default --config ceralacca.yaml
         ceralacca queue bounce --domain gone.example --yes --config ceralacca.yaml
       """,
-    subcommands: [List.self, Summary.self, Show.self, Retry.self, Hold.self, Release.self, Drain.self, Bounce.self],
+    subcommands: [
+      List.self, Summary.self, Show.self, Retry.self, Hold.self, Release.self, Drain.self, Bounce.self, Notices.self,
+    ],
     defaultSubcommand: List.self)
 
   /// What a command is about.
@@ -30,6 +32,18 @@ struct Queue: ParsableCommand {
     @Flag(help: "Everything.") var all = false
 
     var choice: QueueChoice { get throws { try QueueChoice(entry: id, route: route, domain: domain, all: all) } }
+  }
+
+  /// The same, or what a restore brought back.
+  struct ChosenOrRestored: ParsableArguments {
+    @OptionGroup var chosen: Chosen
+    @Flag(help: "All that waits because it was restored from a backup.") var restored = false
+
+    var choice: QueueChoice {
+      get throws {
+        try QueueChoice(entry: chosen.id, route: chosen.route, domain: chosen.domain, all: chosen.all, restored: restored)
+      }
+    }
   }
 
   struct List: ParsableCommand {
@@ -132,7 +146,7 @@ struct Queue: ParsableCommand {
   struct Release: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Takes a hold back: said as the hold was, or --all for every hold. What fell due meanwhile is tried at once.")
-    @OptionGroup var chosen: Chosen
+    @OptionGroup var chosen: ChosenOrRestored
     @OptionGroup var file: ConfigOption
     @Flag(help: "One JSON object.") var json = false
 
@@ -169,7 +183,7 @@ struct Queue: ParsableCommand {
         stay, because nobody is told when those are given up.
         """,
       aliases: ["drop"])
-    @OptionGroup var chosen: Chosen
+    @OptionGroup var chosen: ChosenOrRestored
     @Flag(help: "Receipts and notices too, of which nobody is told.") var withReceipts = false
     @Flag(help: "Yes, many: without it, says how many.") var yes = false
     @OptionGroup var file: ConfigOption
@@ -181,6 +195,32 @@ struct Queue: ParsableCommand {
         try QueueCommands.bounce(
           try chosen.choice, isSure: yes, withReceipts: withReceipts, configurationFile: file.config, json: json, say: Outcome.say,
           progress: Outcome.progress)
+      }
+    }
+  }
+
+  struct Notices: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Says what becomes of notices of silence about messages that a restored backup brought back.",
+      discussion: """
+        Receipts that came after the backup was made are not known to it, so no notice that
+        nothing has come goes out until this is said, with --send or --drop. Without either
+        it says how many messages wait.
+        """)
+    @Flag(help: "They go out, for all recipients from whom nothing is known here.") var send = false
+    @Flag(help: "None is made.") var drop = false
+    @Flag(help: "Yes: without it, says how many.") var yes = false
+    @OptionGroup var file: ConfigOption
+    @Flag(help: "One JSON object.") var json = false
+
+    func validate() throws {
+      if send && drop { throw ValidationError("give one of --send and --drop") }
+    }
+
+    func run() throws {
+      try Outcome.of {
+        try QueueCommands.notices(
+          areSent: send ? true : drop ? false : nil, isSure: yes, configurationFile: file.config, json: json, say: Outcome.say)
       }
     }
   }

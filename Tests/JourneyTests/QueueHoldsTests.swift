@@ -10,10 +10,12 @@ import Testing
   }
 
   @Test func scopesAreReadAsTheyWereWritten() {
-    let scopes: [QueueScope] = [.all, .route(.mailbox), .route(.relay("pec.beta.test")), .domain("x.test"), .entry("e-1")]
+    let scopes: [QueueScope] = [
+      .all, .route(.mailbox), .route(.relay("pec.beta.test")), .domain("x.test"), .entry("e-1"), .restored(until: 17), .notices(through: 4),
+    ]
     for scope in scopes { #expect(QueueScope(kind: scope.kind, name: scope.name) == scope) }
     #expect(QueueScope(kind: "domain", name: "PEC.Beta.Test") == .domain("pec.beta.test"))
-    for (kind, name) in [("all", "x"), ("route", "beta"), ("domain", ""), ("entry", ""), ("sender", "a@b")] {
+    for (kind, name) in [("all", "x"), ("route", "beta"), ("domain", ""), ("entry", ""), ("sender", "a@b"), ("all", "restored x")] {
       #expect(QueueScope(kind: kind, name: name) == nil, "\(kind) \(name)")
     }
   }

@@ -160,7 +160,9 @@ struct SimulatedDisk {
       let all = (transactions[watch.pecID]?.recipients ?? []).map { ($0.address, progress["\(watch.pecID) \($0.address)"]) }
       passed.append((watch, Dictionary(uniqueKeysWithValues: all).compactMapValues { $0 }))
       watches[watch.pecID] = next
-    case .seal, .stamp, .request, .hold, .liftHold, .holdQueue, .releaseQueue, .releaseWholeQueue, .purge, .mailboxes, .choice: break
+    case .seal, .stamp, .request, .hold, .liftHold, .holdQueue, .releaseQueue, .releaseWholeQueue, .dropRestoredDeadlines, .purge,
+      .mailboxes, .choice:
+      break
     }
   }
 
