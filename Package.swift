@@ -143,7 +143,7 @@ let package = Package(
       [
         "Octets", "Limits", "Threading", "Channels", "EventLoop", "MIMEStream", "PEC", "Reception", "Journey", "Signing", "Spool",
         "Ledger", "Accounts", "ProviderIndex", "Supervision", "TLSPipe", "Configuration", "Gateway", "Quarantine", "SealedArchive",
-        "ScanWire", "Scanning", "Extracts", "Sealing", "ClockWatch", "TimeStamping", log,
+        "ScanWire", "Scanning", "Extracts", "Sealing", "ClockWatch", "TimeStamping", "Digests", log,
       ]),
 
     // Top: argument parsing, nothing else.

@@ -7,7 +7,7 @@ import Synchronization
 /// A request on the control socket: one JSON object on a line.
 public struct ControlRequest: Codable, Sendable {
   /// `queue`, `reload`, `drain`, `restart`, `index-fetch`, `status`, `seal`, `request-answer`, `request-refuse`, `hold`,
-  /// `hold-lift`, `choose` or `extract-made`.
+  /// `hold-lift`, `choose`, `extract-made` or `hold-spool`.
   public var verb: String
   /// Id of a queue entry, request or hold, where the verb wants one; `allow-losses` for `index-fetch`.
   public var entry: String?
@@ -81,12 +81,14 @@ final class ControlReply: Sendable {
   }
 }
 
-/// The control socket: a Unix socket in the data directory, for the owner alone. One request, one answer, one connection.
+/// The control socket: a Unix socket in the data directory, for the owner alone. One request, one answer, one connection; after
+/// `hold-spool` the connection stays, and its end is the hold's end.
 final class ControlSocket {
   private let loop: Loop
   private var listener: Listener?
   private var sessions: [ObjectIdentifier: Session] = [:]
   private let perform: (ControlRequest, LocalUser?, @escaping @Sendable (ControlAnswer) -> Void) -> Void
+  private let holdSpool: () -> (@Sendable () -> Void)?
   private var answers: Mailbox<Reply>!
 
   private struct Reply: Sendable {
@@ -98,14 +100,20 @@ final class ControlSocket {
     let stream: EventLoop.Stream
     let user: LocalUser?
     var line: [UInt8] = []
+    /// What is taken back when the connection ends, however it ends.
+    var hold: (@Sendable () -> Void)?
     init(_ stream: EventLoop.Stream) { (self.stream, user) = (stream, stream.peerUser) }
   }
 
-  /// - Parameter perform: does what is asked, by whom, and answers, on any thread.
+  /// - Parameters:
+  ///   - holdSpool: holds the spool's files for who copies them, and gives what takes the hold back; nil when there is no gateway yet.
+  ///   - perform: does what is asked, by whom, and answers, on any thread.
   init(
-    loop: Loop, path: String, perform: @escaping (ControlRequest, LocalUser?, @escaping @Sendable (ControlAnswer) -> Void) -> Void
+    loop: Loop, path: String, holdSpool: @escaping () -> (@Sendable () -> Void)?,
+    perform: @escaping (ControlRequest, LocalUser?, @escaping @Sendable (ControlAnswer) -> Void) -> Void
   ) throws {
     self.loop = loop
+    self.holdSpool = holdSpool
     self.perform = perform
     answers = loop.mailbox { [unowned self] reply in self.send(reply.answer, to: reply.session) }
     listener = try loop.listenLocal(path: path, mode: 0o600) { [unowned self] stream in self.accept(stream) }
@@ -122,7 +130,7 @@ final class ControlSocket {
   }
 
   private func arrived(_ octets: Span<UInt8>, _ key: ObjectIdentifier) {
-    guard let session = sessions[key] else { return }
+    guard let session = sessions[key], session.hold == nil else { return }
     session.line.append(copying: octets)
     guard let end = session.line.firstIndex(of: 10) else {
       if session.line.count > 65_536 { end(key) }
@@ -132,8 +140,18 @@ final class ControlSocket {
     guard let request = try? JSONDecoder().decode(ControlRequest.self, from: Data(session.line[..<end])) else {
       return send(ControlAnswer(ok: false, message: "the request is not a JSON object with a verb"), to: key)
     }
+    if request.verb == "hold-spool" { return hold(session, key) }
     let answers = answers!
     perform(request, session.user) { answer in answers.send(Reply(session: key, answer: answer)) }
+  }
+
+  /// Answers, and reads on: that nobody is there any more is heard by it.
+  private func hold(_ session: Session, _ key: ObjectIdentifier) {
+    guard let release = holdSpool() else { return send(ControlAnswer(ok: false, message: "still starting"), to: key) }
+    session.hold = release
+    let data = (try? JSONEncoder().encode(ControlAnswer(ok: true, message: "held"))) ?? Data()
+    session.stream.write([Chunk(Array(data) + [10])], completion: nil)
+    session.stream.startReading()
   }
 
   private func send(_ answer: ControlAnswer, to key: ObjectIdentifier) {
@@ -144,5 +162,9 @@ final class ControlSocket {
     sessions[key] = nil
   }
 
-  private func end(_ key: ObjectIdentifier) { sessions.removeValue(forKey: key)?.stream.close() }
+  private func end(_ key: ObjectIdentifier) {
+    guard let session = sessions.removeValue(forKey: key) else { return }
+    session.hold?()
+    session.stream.close()
+  }
 }

@@ -81,6 +81,9 @@ public final class Gateway: Sendable {
   /// Path of the spool of a data directory.
   public static func spoolPath(_ dataDirectory: String) -> String { "\(dataDirectory)/spool" }
 
+  /// Path of what a restore has not finished yet: while it is there, no gateway starts.
+  public static func restoringPath(_ dataDirectory: String) -> String { "\(dataDirectory)/restoring" }
+
   /// Path of the seals of the certified log.
   public static func sealsPath(_ dataDirectory: String) -> String { "\(dataDirectory)/seals" }
 
@@ -230,7 +233,8 @@ private func runLane(
     lane = try Lane(number: number, shared: shared)
     do { try lane.open(doors) } catch { throw StartError("cannot listen: \(error)") }
     if let controlPath {
-      control = try ControlSocket(loop: lane.loop, path: controlPath) { request, user, answer in
+      let hold: () -> (@Sendable () -> Void)? = { box.running?.holdSpool() }
+      control = try ControlSocket(loop: lane.loop, path: controlPath, holdSpool: hold) { request, user, answer in
         guard let gateway = box.running else { return answer(ControlAnswer(ok: false, message: "still starting")) }
         gateway.perform(request, from: user, answer)
       }

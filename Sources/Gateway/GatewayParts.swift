@@ -50,6 +50,8 @@ final class GatewayParts {
     for problem in accounts.problems { logger.warning("users: \(problem)") }
     try FileManager.default.createDirectory(
       atPath: configuration.dataDirectory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    // Here too, while a gateway that is to be followed still runs and can go on.
+    try GatewayParts.check(dataDirectory: configuration.dataDirectory)
     index = try ProviderIndex(configuration)
     try GatewayParts.load(index, configuration, logger)
     trust = try TrustStore(
@@ -75,13 +77,27 @@ final class GatewayParts {
     }
   }
 
+  /// Throws when what lies in the data directory is not for this program.
+  private static func check(dataDirectory: String) throws {
+    if FileManager.default.fileExists(atPath: Gateway.restoringPath(dataDirectory)) {
+      throw StartError("\(dataDirectory): a restore was begun here and has not ended: run `ceralacca restore` again")
+    }
+    try Ledger.checkUpgrade(path: Gateway.ledgerPath(dataDirectory))
+  }
+
   private static func storage(
     _ configuration: GatewayConfiguration, writesLog: Bool, _ logger: Logger
   ) throws -> (Ledger, Spool, Stocktaking) {
-    let ledger = try Ledger(path: Gateway.ledgerPath(configuration.dataDirectory), checkpointsAside: true, writesLog: writesLog)
+    // Before the ledger: a program that is newer than the one that runs must not bring its ledger forward under it.
+    let lock = try Spool.lock(directory: Gateway.spoolPath(configuration.dataDirectory))
+    let path = Gateway.ledgerPath(configuration.dataDirectory)
+    if let found = try Ledger.olderSchema(path: path) {
+      logger.notice("the ledger has schema \(found): it is copied to \(Ledger.copyPath(path)) and brought forward")
+    }
+    let ledger = try Ledger(path: path, checkpointsAside: true, writesLog: writesLog)
     let spool = try Spool(
       directory: Gateway.spoolPath(configuration.dataDirectory), segmentBytes: configuration.limits.storage.segmentBytes,
-      afterSegment: try ledger.highestSegment())
+      afterSegment: try ledger.highestSegment(), lock: lock)
     // Before anything is committed: what is counted must be what the spool was opened with.
     let stocktaking = Stocktaking(spool: spool, ledger: ledger, snapshot: try ledger.queueSnapshot(), logger: logger)
     let waiting = try ledger.queueLength()

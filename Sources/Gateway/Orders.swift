@@ -71,6 +71,19 @@ extension Gateway {
       ].merging(shared.scannerNumbers) { old, _ in old }, status: watch.report())
   }
 
+  /// Keeps the spool's files as they are for who copies them; gives what ends that.
+  func holdSpool() -> @Sendable () -> Void {
+    shared.logger.notice("a backup runs: no segment of the spool goes until it has ended")
+    shared.spool.hold()
+    return { [shared] in
+      // Removing takes the disk's time, and this is said on a lane.
+      WorkerThread(name: "spool-hold") {
+        shared.spool.endHold()
+        shared.logger.notice("the backup has ended")
+      }.detach()
+    }
+  }
+
   /// Puts days of the log under a hold, or lifts one: a change of the ledger, which the gateway alone writes.
   private func hold(
     _ request: ControlRequest, by person: Operator, _ answer: @escaping @Sendable (ControlAnswer) -> Void

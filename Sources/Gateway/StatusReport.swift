@@ -199,6 +199,11 @@ public struct StatusReport: Codable, Sendable, Equatable {
     public var words: String
     /// True when no mail is taken because of it.
     public var stopsMail: Bool
+
+    /// An alarm of these fields.
+    public init(name: String, severity: Severity, words: String, stopsMail: Bool) {
+      (self.name, self.severity, self.words, self.stopsMail) = (name, severity, words, stopsMail)
+    }
   }
 
   public var version: String

@@ -1,6 +1,7 @@
 import Foundation
 import Gateway
 import Journey
+import Ledger
 import Octets
 import PEC
 
@@ -18,15 +19,37 @@ public enum StatusCommand {
   public static func run(
     _ question: Question = .everything, configurationFile: String, json: Bool, say: (String) -> Void
   ) throws {
-    let report = try ask(configurationFile)
+    var report = try ask(configurationFile)
     switch question {
     case .everything: break
     case .health: return try answer(Readiness.health(report), well: "ok", say)
     case .readiness: return try answer(Readiness.ready(report), well: "ready", say)
     }
+    if let alarm = try restored(configurationFile) { report.alarms.append(alarm) }
     if json { say(try Output.json(report)) } else { for line in StatusPage(report).lines { say(line) } }
     if report.alarms.contains(where: { $0.severity == .critical }) { throw CommandFailure("", exitCode: critical) }
     if !report.alarms.isEmpty { throw CommandFailure("", exitCode: warning) }
+  }
+
+  /// What waits for an operator's word after a restore.
+  private static func restored(_ configurationFile: String) throws -> StatusReport.Alarm? {
+    let ledger = try QueueCommands.ledger(configurationFile)
+    var parts: [String] = []
+    do {
+      let holds = try ledger.queueHolds()
+      if let hold = holds.restored {
+        var filter = QueueFilter(hold.scope)
+        filter.isHeld = true
+        let count = try ledger.queueCount(filter)
+        if count > 0 { parts.append("\(count) messages are held, \(hold.reason) (`ceralacca queue release`)") }
+      }
+      if holds.notices != nil {
+        parts.append("the notices of silence about \(try ledger.heldDeadlineCount()) messages wait (`ceralacca queue notices`)")
+      }
+    } catch { throw CommandFailure("the ledger cannot be read: \(error)", exitCode: CommandFailure.inputOutput) }
+    if parts.isEmpty { return nil }
+    return StatusReport.Alarm(
+      name: "restored", severity: .warning, words: "a backup was restored: " + parts.joined(separator: "; "), stopsMail: false)
   }
 
   /// The words of `/health` and `/ready`, for who has no HTTP.

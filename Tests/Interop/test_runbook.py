@@ -79,8 +79,7 @@ class Runbook(InteropTest):
         poll(lambda: sink.taken, 30, "the envelope at the sink")
         places = {
             f'C="--config {CONFIGURATION}"': f'test "$C" = "--config {gateway.configuration}"',
-            "tar -C /var/lib ": f"tar -C {data.parent} ",
-            "-backup.tar ceralacca\n": f"-backup.tar {data.name}\n",
+            "/backup/": f"{folder}/",
             "/var/lib/ceralacca": str(data),
             "/root/": f"{folder}/",
             "/tmp/": f"{folder}/",

@@ -1,0 +1,206 @@
+import Digests
+import Foundation
+import Octets
+
+/// What is known of something in a folder.
+struct FileFacts {
+  enum Kind { case file, folder, other }
+  var kind: Kind
+  var bytes: Int
+  var mode: Int
+  /// Microseconds since 1970.
+  var modifiedAt: Int64
+  var owner: String?
+  var group: String?
+
+  /// Nil when nothing of that name is there. A link counts as what it leads to.
+  init?(_ path: String) {
+    let resolved = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+    guard let found = try? FileManager.default.attributesOfItem(atPath: resolved) else { return nil }
+    switch found[.type] as? FileAttributeType {
+    case .typeRegular: kind = .file
+    case .typeDirectory: kind = .folder
+    default: kind = .other
+    }
+    bytes = (found[.size] as? NSNumber)?.intValue ?? 0
+    mode = (found[.posixPermissions] as? NSNumber)?.intValue ?? 0o600
+    modifiedAt = Int64(((found[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0) * 1_000_000)
+    owner = found[.ownerAccountName] as? String
+    group = found[.groupOwnerAccountName] as? String
+  }
+}
+
+/// Files that are copied, and are on the disk when the call returns.
+struct BackupFiles {
+  /// Octets read at once.
+  private static let pieceBytes = 1 << 20
+  /// Octets between two syncs of a file: what it has in the kernel's hands must not grow beyond what others' syncs can bear.
+  private static let syncBytes = 64 << 20
+
+  /// Told of every piece that was copied.
+  var copied: (Int) throws -> Void = { _ in }
+
+  /// Copies a file to a new one and returns its octets and their digest; nil when it is gone.
+  ///
+  /// - Parameters:
+  ///   - mode: permissions of the copy.
+  ///   - isSparse: leaves out what is zeros: segments are made at their full length.
+  func copy(_ path: String, to destination: String, mode: Int, isSparse: Bool = false) throws -> (bytes: Int, sha256: String)? {
+    let source: FileHandle
+    do { source = try FileHandle(forReadingFrom: URL(fileURLWithPath: path)) } catch {
+      if FileFacts(path) == nil { return nil }
+      throw BackupFiles.failed("read", path, error)
+    }
+    defer { try? source.close() }
+    do {
+      let target = try BackupFiles.create(destination)
+      defer { try? target.close() }
+      let digest = SHA256Stream()
+      var (bytes, unsynced) = (0, 0)
+      while let piece = try source.read(upToCount: BackupFiles.pieceBytes), !piece.isEmpty {
+        digest.update([UInt8](piece))
+        bytes += piece.count
+        if isSparse, piece.allSatisfy({ $0 == 0 }) {
+          try target.seek(toOffset: UInt64(bytes))
+        } else {
+          try target.write(contentsOf: piece)
+          unsynced += piece.count
+        }
+        if unsynced >= BackupFiles.syncBytes {
+          try target.synchronize()
+          unsynced = 0
+        }
+        try copied(piece.count)
+      }
+      try target.truncate(atOffset: UInt64(bytes))
+      try target.synchronize()
+      try BackupFiles.setMode(destination, mode)
+      return (bytes, Hex.encode(digest.finish()))
+    } catch { throw BackupFiles.failed("copy", "\(path) to \(destination)", error) }
+  }
+
+  /// The digest of a file; nil when it cannot be read whole.
+  func digest(_ path: String) throws -> (bytes: Int, sha256: String)? {
+    guard let source = try? FileHandle(forReadingFrom: URL(fileURLWithPath: path)) else { return nil }
+    defer { try? source.close() }
+    let digest = SHA256Stream()
+    var bytes = 0
+    while true {
+      guard let piece = try? source.read(upToCount: BackupFiles.pieceBytes) ?? Data() else { return nil }
+      if piece.isEmpty { return (bytes, Hex.encode(digest.finish())) }
+      digest.update([UInt8](piece))
+      bytes += piece.count
+      try copied(piece.count)
+    }
+  }
+
+  /// A new file for its owner alone.
+  private static func create(_ path: String) throws -> FileHandle {
+    guard FileManager.default.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o600]) else {
+      throw CommandFailure("\(path) cannot be made", exitCode: CommandFailure.cannotCreate)
+    }
+    return try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+  }
+
+  /// Writes a small file, durably.
+  static func write(_ data: Data, to path: String) throws {
+    do {
+      let file = try create(path)
+      try file.write(contentsOf: data)
+      try file.synchronize()
+      try file.close()
+    } catch { throw failed("write", path, error) }
+  }
+
+  static func makeFolder(_ path: String, mode: Int = 0o700) throws {
+    do {
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: mode])
+    } catch {
+      throw CommandFailure("\(path) cannot be made: \(error.localizedDescription)", exitCode: CommandFailure.cannotCreate)
+    }
+  }
+
+  static func setMode(_ path: String, _ mode: Int) throws {
+    do { try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path) } catch {
+      throw failed("set permissions of", path, error)
+    }
+  }
+
+  /// Makes the names in a folder durable.
+  static func syncFolder(_ path: String) throws {
+    do {
+      let folder = try FileHandle(forReadingFrom: URL(fileURLWithPath: path.isEmpty ? "." : path))
+      try folder.synchronize()
+      try folder.close()
+    } catch { throw failed("sync", path, error) }
+  }
+
+  static func rename(_ path: String, to new: String) throws {
+    do { try FileManager.default.moveItem(atPath: path, toPath: new) } catch { throw failed("rename", "\(path) to \(new)", error) }
+    try syncFolder(parent(of: new))
+  }
+
+  /// Removes a folder with all that is in it, folders that may not be written to as well.
+  static func removeTree(_ path: String) throws {
+    for folder in [path] + folders(below: path) { try? FileManager.default.setAttributes([.posixPermissions: 0o700], ofItemAtPath: folder) }
+    do { try FileManager.default.removeItem(atPath: path) } catch { throw failed("remove", path, error) }
+  }
+
+  private static func folders(below path: String) -> [String] {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+    let found = names.map { "\(path)/\($0)" }.filter {
+      (try? FileManager.default.attributesOfItem(atPath: $0))?[.type] as? FileAttributeType == .typeDirectory
+    }
+    return found.flatMap { folder in
+      try? FileManager.default.setAttributes([.posixPermissions: 0o700], ofItemAtPath: folder)
+      return [folder] + folders(below: folder)
+    }
+  }
+
+  static func parent(of path: String) -> String { (path as NSString).deletingLastPathComponent }
+
+  /// Free octets where a folder is.
+  static func freeBytes(_ folder: String) -> Int {
+    let facts = try? FileManager.default.attributesOfFileSystem(forPath: folder.isEmpty ? "." : folder)
+    return (facts?[.systemFreeSize] as? NSNumber)?.intValue ?? 0
+  }
+
+  static func failed(_ operation: String, _ path: String, _ error: any Error) -> CommandFailure {
+    if let own = error as? CommandFailure { return own }
+    let system = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError ?? error as NSError
+    return CommandFailure("cannot \(operation) \(path): \(system.localizedDescription)", exitCode: CommandFailure.inputOutput)
+  }
+}
+
+/// Rests as long as it works, so that half of the disk's time is others'; and says how far it is.
+final class BackupPace {
+  private let isGentle: Bool
+  private let all: Int
+  private let progress: (String) -> Void
+  private let look: () throws -> Void
+  private var done = 0
+  private var worked = ContinuousClock.now
+  private var said = ContinuousClock.now
+
+  /// - Parameters:
+  ///   - isGentle: false works without rest: nobody else wants the disk.
+  ///   - all: octets that are to be copied, about.
+  ///   - look: asked at each step whether it may go on.
+  init(isGentle: Bool, all: Int, progress: @escaping (String) -> Void, look: @escaping () throws -> Void = {}) {
+    (self.isGentle, self.all, self.progress, self.look) = (isGentle, all, progress, look)
+  }
+
+  /// Some octets were copied.
+  func step(_ bytes: Int) throws {
+    done += bytes
+    let now = ContinuousClock.now
+    if now - said > .seconds(1) {
+      said = now
+      progress("\(done >> 20) of about \(all >> 20) MiB")
+    }
+    try look()
+    guard isGentle, now - worked > .seconds(1) else { return }
+    LifeCommands.pause.wait(forSeconds: Int(min(10, (now - worked).components.seconds)))
+    worked = ContinuousClock.now
+  }
+}

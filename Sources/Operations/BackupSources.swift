@@ -1,0 +1,132 @@
+import Configuration
+import Foundation
+import Gateway
+import Sealing
+
+/// What belongs into a backup beside ledger and spool.
+struct BackupSources {
+  /// A file that is to be copied.
+  struct Source {
+    var from: String
+    /// Below the backup's folder.
+    var path: String
+    var facts: FileFacts
+    /// Where a file from outside the data directory is.
+    var origin: String?
+  }
+
+  private(set) var files: [Source] = []
+  private(set) var folders: [BackupManifest.Folder] = []
+  private(set) var leftOut: [String] = []
+  private let configuration: GatewayConfiguration
+  /// Folders below the data directory that are others' business.
+  private let strangers: Set<String>
+
+  /// Folders deeper than this are somebody else's.
+  private static let deepest = 12
+
+  init(_ configuration: GatewayConfiguration) {
+    self.configuration = configuration
+    var strangers: Set<String> = []
+    if let scanner = configuration.scanner { strangers.insert(scanner.temporaryFolder(dataDirectory: configuration.dataDirectory)) }
+    if case .maildir(let root) = configuration.mailboxes {
+      strangers.insert(root)
+      leftOut.append("the mailboxes in \(root)")
+    } else {
+      leftOut.append("the mailboxes, which another server keeps")
+    }
+    self.strangers = Set(strangers.map { BackupSources.plain($0) })
+  }
+
+  private static func plain(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
+
+  /// What the data directory holds: seals up to the last that the ledger knows, quarantine, index, lists, policies; and whatever else.
+  mutating func addData(lastSeal: Int64) throws {
+    let root = configuration.dataDirectory
+    folders.append(BackupManifest.Folder(path: BackupManifest.dataFolder, mode: FileFacts(root)?.mode ?? 0o700))
+    for name in try BackupSources.names(root) {
+      // Ledger and spool are copied by others, who see to it that the two fit together. Copies of before an upgrade are backups themselves.
+      if name == "spool" || name.hasPrefix("ledger.sqlite") || name == "control.sock" || name == "restoring" { continue }
+      try add("\(root)/\(name)", as: "\(BackupManifest.dataFolder)/\(name)", depth: 1) { path in
+        guard let number = BackupSources.seal(path) else { return true }
+        return number <= lastSeal
+      }
+    }
+  }
+
+  /// The number of the seal whose folder that is.
+  private static func seal(_ path: String) -> Int64? {
+    let parts = path.split(separator: "/")
+    return parts.count == 3 && parts[1] == "seals" ? Int64(parts[2]) : nil
+  }
+
+  private mutating func add(_ from: String, as path: String, depth: Int, where isWanted: (String) -> Bool) throws {
+    guard depth <= BackupSources.deepest, !strangers.contains(BackupSources.plain(from)), isWanted(path), let facts = FileFacts(from) else {
+      return
+    }
+    switch facts.kind {
+    case .file: files.append(Source(from: from, path: path, facts: facts))
+    case .folder:
+      folders.append(BackupManifest.Folder(path: path, mode: facts.mode))
+      for name in try BackupSources.names(from) { try add("\(from)/\(name)", as: "\(path)/\(name)", depth: depth + 1, where: isWanted) }
+    case .other: leftOut.append("\(from), which is neither a file nor a folder")
+    }
+  }
+
+  private static func names(_ folder: String) throws -> [String] {
+    do { return try FileManager.default.contentsOfDirectory(atPath: folder).sorted() } catch {
+      // It went since its name was read.
+      if FileFacts(folder) == nil { return [] }
+      throw BackupFiles.failed("read", folder, error)
+    }
+  }
+
+  /// The configuration, and the files that it names.
+  mutating func addConfiguration(_ file: String, withKeys: Bool) {
+    folders.append(BackupManifest.Folder(path: BackupManifest.configurationFolder, mode: 0o700))
+    var keys: [String] = []
+    var others: [String] = [file, configuration.signer.certificate, configuration.index.file] + configuration.trust.authorities
+    others += configuration.trust.revocationLists.filter { !$0.contains("://") }
+    others += [configuration.usersFile, configuration.index.signers, configuration.dns.trustAnchor].compactMap { $0 }
+    if configuration.signer.isInToken {
+      leftOut.append("the signing key, which is in a token")
+    } else {
+      keys.append(configuration.signer.key)
+    }
+    if let tls = configuration.tls {
+      others += [tls.certificate] + tls.names.map(\.certificate)
+      keys += [tls.key] + tls.names.map(\.key)
+    }
+    for route in configuration.routes {
+      others += [route.caFile].compactMap { $0 }
+      keys += [route.credentials?.passwordFile].compactMap { $0 }
+    }
+    for authority in configuration.certifiedLog.timeStamps.authorities {
+      others.append(authority.caFile)
+      keys += [authority.passwordFile].compactMap { $0 }
+    }
+    if let fetch = configuration.index.fetch {
+      others += [fetch.caFile, fetch.certificate].compactMap { $0 }
+      keys += [fetch.key, fetch.passwordFile].compactMap { $0 }
+    }
+    // Key and certificate may be one file: then it is a key.
+    let secret = Set(keys.map(BackupSources.plain))
+    var seen: Set<String> = []
+    for path in others + keys {
+      let origin = BackupSources.plain(path)
+      guard seen.insert(origin).inserted else { continue }
+      if secret.contains(origin), !withKeys {
+        leftOut.append("\(origin), which is secret (--with-keys takes it along)")
+        continue
+      }
+      // What is in the data directory is in the backup already.
+      if origin.hasPrefix(BackupSources.plain(configuration.dataDirectory) + "/") { continue }
+      guard let facts = FileFacts(origin), facts.kind == .file else {
+        leftOut.append("\(origin), which is not there")
+        continue
+      }
+      let name = "\(BackupManifest.configurationFolder)/\(seen.count)-\((origin as NSString).lastPathComponent)"
+      files.append(Source(from: origin, path: name, facts: facts, origin: origin))
+    }
+  }
+}

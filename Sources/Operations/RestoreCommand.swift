@@ -1,0 +1,222 @@
+import Configuration
+import Foundation
+import Gateway
+import Journey
+import Ledger
+import Octets
+import PEC
+import Supervision
+
+/// `ceralacca restore`: makes a data directory from a backup.
+///
+/// A backup is older than the world. What waited when it was made may have been delivered since, and answered; so nothing of that goes out,
+/// and no notice says that nothing was heard, until an operator has decided. Both are holds in the ledger, which the restored gateway finds
+/// at its start, and the restore itself is a row of the certified log.
+public struct RestoreCommand {
+  /// Octets that must be left.
+  private static let marginBytes = 64 << 20
+
+  private let folder: String
+  private let manifest: BackupManifest
+  private let digest: String
+  private let configuration: GatewayConfiguration
+  private let say: (String) -> Void
+  private let progress: (String) -> Void
+  private var data: String { configuration.dataDirectory }
+  private var restoring: String { Gateway.restoringPath(configuration.dataDirectory) }
+
+  /// Restores a backup into the data directory of a configuration, which must be empty. A configuration that is not there is taken from the
+  /// backup, with the files that it names.
+  /// - Throws: `CommandFailure` with code 65 when the backup is not as it was made, 66 when it is none, 73 when there is something where it
+  ///   is to go, or a gateway that runs, 74 when the disk is full or fails.
+  public static func run(
+    from folder: String, configurationFile: String, say: @escaping (String) -> Void, progress: @escaping (String) -> Void = { _ in }
+  ) throws {
+    let manifest = try BackupVerification.verify(folder, say: say, progress: progress)
+    if manifest.ledgerSchema > Ledger.schema {
+      throw CommandFailure(
+        "the backup's ledger has schema \(manifest.ledgerSchema), and this program knows up to \(Ledger.schema): restore it with the program "
+          + "that made it, \(manifest.program), or a newer one", exitCode: CommandFailure.dataError)
+    }
+    if FileFacts(configurationFile) == nil { try restoreConfiguration(folder, manifest, named: configurationFile, say) }
+    let command = RestoreCommand(
+      folder: folder, manifest: manifest, digest: try BackupManifest.read(folder).sha256,
+      configuration: try Service.load(configurationFile), say: say, progress: progress)
+    try command.restore()
+  }
+
+  // MARK: Configuration
+
+  /// Puts back the configuration and what it names, as far as it is not there.
+  private static func restoreConfiguration(
+    _ folder: String, _ manifest: BackupManifest, named path: String, _ say: (String) -> Void
+  ) throws {
+    let place = URL(fileURLWithPath: path).standardizedFileURL.path
+    guard manifest.files.contains(where: { $0.origin == place }) else {
+      throw CommandFailure("\(path) is not there, and the backup has no configuration of that path", exitCode: CommandFailure.noInput)
+    }
+    for file in manifest.files {
+      guard let origin = file.origin else { continue }
+      if FileFacts(origin) != nil {
+        say("\(origin) is there, and stays as it is")
+        continue
+      }
+      try BackupFiles.makeFolder(BackupFiles.parent(of: origin), mode: 0o755)
+      guard try BackupFiles().copy("\(folder)/\(file.path)", to: origin, mode: file.mode)?.sha256 == file.sha256 else {
+        throw CommandFailure("\(folder)/\(file.path) changed while it was copied", exitCode: CommandFailure.dataError)
+      }
+      if SystemUser.isRoot, let owner = file.owner { own(origin, owner, file.group) }
+      try BackupFiles.syncFolder(BackupFiles.parent(of: origin))
+      say("\(origin) was put back")
+    }
+  }
+
+  /// Best as it can: users of another machine may have no names here, and `check` says what cannot be read.
+  private static func own(_ path: String, _ owner: String, _ group: String?) {
+    var wanted: [FileAttributeKey: Any] = [.ownerAccountName: owner]
+    if let group { wanted[.groupOwnerAccountName] = group }
+    try? FileManager.default.setAttributes(wanted, ofItemAtPath: path)
+  }
+
+  // MARK: Data
+
+  private func restore() throws {
+    let (owner, group) = try clear()
+    let free = BackupFiles.freeBytes(data)
+    let needed = manifest.files.reduce(RestoreCommand.marginBytes) { $0 + $1.bytes }
+    guard free >= needed else {
+      try? FileManager.default.removeItem(atPath: restoring)
+      throw CommandFailure(
+        "the backup takes \(needed >> 20) MiB, and \(free >> 20) MiB are free at \(data): make room", exitCode: CommandFailure.inputOutput)
+    }
+    try copy()
+    let words = try settle()
+    if SystemUser.isRoot, let owner { try own(restoring, owner, group) }
+    try place()
+    if SystemUser.isRoot, let owner { RestoreCommand.own(data, owner, group) }
+    say("\(data) is restored as of \(manifest.madeAt), \(manifest.lastRow) rows of the certified log")
+    for line in words { say(line) }
+  }
+
+  /// Makes the data directory ready, and marks it: until the mark goes no gateway starts there. Whose it is to be.
+  private func clear() throws -> (owner: String?, group: String?) {
+    if ControlClient.isRunning(data) {
+      throw CommandFailure("a gateway runs on \(data): stop it first", exitCode: CommandFailure.cannotCreate)
+    }
+    var (owner, group): (String?, String?) = (nil, nil)
+    if let facts = FileFacts(data) {
+      (owner, group) = (facts.owner, facts.group)
+      let found = try FileManager.default.contentsOfDirectory(atPath: data).filter { $0 != "lost+found" }
+      if found.contains("restoring") {
+        say("\(data) has what a restore left that did not end: it is begun anew")
+        // The mark is the last to go.
+        for name in found where name != "restoring" { try BackupFiles.removeTree("\(data)/\(name)") }
+        try BackupFiles.removeTree(restoring)
+      } else if let first = found.min() {
+        throw CommandFailure(
+          "\(data) is not empty: it has \(ASCII.escaped(first)). Move it aside, and keep it: the certified log in it may be the only one",
+          exitCode: CommandFailure.cannotCreate)
+      }
+    }
+    try BackupFiles.makeFolder(data)
+    try BackupFiles.setMode(data, manifest.folders.first { $0.path == BackupManifest.dataFolder }?.mode ?? 0o700)
+    try BackupFiles.makeFolder(restoring)
+    try BackupFiles.syncFolder(data)
+    if let user = configuration.user { (owner, group) = (user, nil) }
+    return (owner, group)
+  }
+
+  private func copy() throws {
+    let pace = BackupPace(isGentle: false, all: manifest.bytes, progress: progress)
+    var files = BackupFiles()
+    files.copied = { try pace.step($0) }
+    let start = BackupManifest.dataFolder + "/"
+    for folder in manifest.folders where folder.path.hasPrefix(start) {
+      try BackupFiles.makeFolder("\(restoring)/\(folder.path.dropFirst(start.count))")
+    }
+    for file in manifest.files where file.path.hasPrefix(start) {
+      let name = String(file.path.dropFirst(start.count))
+      guard
+        let copied = try files.copy(
+          "\(folder)/\(file.path)", to: "\(restoring)/\(name)", mode: file.mode, isSparse: name.hasPrefix("spool/")),
+        copied.sha256 == file.sha256
+      else { throw CommandFailure("\(folder)/\(file.path) changed while it was copied", exitCode: CommandFailure.dataError) }
+    }
+    for folder in manifest.folders.sorted(by: { $0.path > $1.path }) where folder.path.hasPrefix(start) {
+      let path = "\(restoring)/\(folder.path.dropFirst(start.count))"
+      try BackupFiles.syncFolder(path)
+      try BackupFiles.setMode(path, folder.mode)
+    }
+    try BackupFiles.syncFolder(restoring)
+  }
+
+  /// Has the ledger hold what is in it, and say where it comes from.
+  private func settle() throws -> [String] {
+    do {
+      let ledger = try Ledger(path: "\(restoring)/ledger.sqlite", keepsCopy: false)
+      let (point, holds, now) = (try ledger.restorePoint(), try ledger.queueHolds(), Clock.now())
+      let (queued, deadlines) = (try ledger.queueLength(), try ledger.deadlineCount())
+      // From the backup's moment on: what was known of these messages since then is lost, and none of it counts towards giving them up. No
+      // other hold may have begun in this second: parts that are released are known by it.
+      let heldAt = max(manifest.snapshotAt, point.createdAt, point.heldAt + 1)
+      var changes: [LedgerChange] = []
+      for old in [holds.restored, holds.notices].compactMap({ $0 }) { changes.append(.releaseQueue(old.scope, at: heldAt)) }
+      let reason = "as of \(manifest.madeAt)"
+      if queued > 0 { changes.append(.holdQueue(QueueHold(scope: .restored(until: heldAt), reason: reason, heldAt: heldAt))) }
+      if deadlines > 0 {
+        changes.append(.holdQueue(QueueHold(scope: .notices(through: point.transaction), reason: reason, heldAt: heldAt)))
+      }
+      changes.append(.event(EventRecord(aboutTheLog: .restored, words, by: configuration.provider.name, at: now)))
+      try ledger.commit(changes)
+      try ledger.close()
+      let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: "\(restoring)/ledger.sqlite"))
+      try file.synchronize()
+      try file.close()
+      return next(queued, deadlines)
+    } catch let error as LedgerError { throw CommandFailure("\(error)", exitCode: CommandFailure.inputOutput) }
+  }
+
+  /// For the certified log: who, from what, and where the log goes on.
+  private var words: String {
+    let environment = ProcessInfo.processInfo.environment
+    let who = environment["SUDO_USER"].map { "\($0) as \(SystemUser.name)" } ?? SystemUser.name
+    return
+      "by \(who) from the backup of \(manifest.madeAt) (SHA-256 of its list of contents \(digest)), whose last row is \(manifest.lastRow) and "
+      + "last seal \(manifest.lastSeal); rows and seals that were made after it bear numbers that are given again from here on"
+  }
+
+  private func next(_ queued: Int, _ deadlines: Int) -> [String] {
+    var lines: [String] = []
+    if queued > 0 {
+      lines.append(
+        "\(queued) messages of the queue are held, because they may have been delivered since: look (`ceralacca queue list`), then "
+          + "`queue release` or `queue bounce`, one, by --route or --domain, or --restored")
+    }
+    if deadlines > 0 {
+      lines.append(
+        "\(deadlines) messages have recipients of whom nothing is known here; receipts may have come since: no notice of silence goes out "
+          + "before `ceralacca queue notices`")
+    }
+    return lines
+  }
+
+  /// Everything below a folder, as root.
+  private func own(_ folder: String, _ owner: String, _ group: String?) throws {
+    RestoreCommand.own(folder, owner, group)
+    for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
+      let path = "\(folder)/\(name)"
+      if FileFacts(path)?.kind == .folder { try own(path, owner, group) } else { RestoreCommand.own(path, owner, group) }
+    }
+  }
+
+  /// Puts everything where it belongs; the mark that keeps gateways away goes last.
+  private func place() throws {
+    for name in try FileManager.default.contentsOfDirectory(atPath: restoring).sorted() {
+      try BackupFiles.rename("\(restoring)/\(name)", to: "\(data)/\(name)")
+    }
+    try BackupFiles.syncFolder(data)
+    do { try FileManager.default.removeItem(atPath: restoring) } catch { throw BackupFiles.failed("remove", restoring, error) }
+    try BackupFiles.syncFolder(data)
+    try BackupFiles.syncFolder(BackupFiles.parent(of: data))
+  }
+}

@@ -1,0 +1,374 @@
+"""Backup while mail comes, backups that are killed, damaged or too large, and what a restored gateway does and does not do."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import stat
+import threading
+from collections import Counter
+from pathlib import Path
+
+from interop import compose
+from interop.base import end, executable, new_folder, poll, run, spawn, tail
+from interop.case import InteropTest
+from interop.lab import ANNA, Gateway
+from interop.sink import Sink
+
+GAMMA, GAMMA_TOO = "ufficio@pec.gamma.test", "altro@pec.gamma.test"
+OTHER = "ordinario@example.test"
+NOBODY = 65534
+EX_USAGE, EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_CANTCREAT, EX_IOERR, EX_TEMPFAIL = 64, 65, 66, 69, 73, 74, 75
+
+
+class Backup(InteropTest):
+    def setUp(self):
+        #: What the world says to MAIL: nothing is taken before this is set.
+        self.opens = False
+        self.sink = Sink(lambda stage, _: None if self.opens or stage != "MAIL" else "451 4.3.0 not now")
+        self.gateway: Gateway | None = None
+        self.folder = new_folder("backups")
+
+    def tearDown(self):
+        if self.gateway:
+            self.gateway.stop()
+        self.sink.stop()
+
+    # What every test does.
+
+    def _start(self, edit=None, **limits) -> Gateway:
+        given = {"firstRetrySeconds": 1, "lastRetrySeconds": 1, "segmentMegabytes": 1, "minimumFreeMegabytes": 0, **limits}
+
+        def changes(yaml):
+            yaml.limits(**given)
+            if edit:
+                edit(yaml)
+
+        self.gateway = Gateway(self.sink.port, changes)
+        text = self.gateway.configuration.read_text()
+        self.data = Path(re.search(r'(?m)^dataDirectory: *"?([^"\n]+)', text)[1])
+        if not self.data.is_absolute():
+            self.data = self.gateway.configuration.parent / self.data
+        return self.gateway.start()
+
+    def _say(self, *arguments, code: int = 0, configured: bool = True, seconds: float = 120) -> str:
+        named = ["--config", self.gateway.configuration] if configured else []
+        done = run([executable(), *arguments, *named], seconds)
+        words = (done.stdout + done.stderr).decode()
+        self.assertEqual(done.returncode, code, f"{arguments}: {words}")
+        return words
+
+    def _backup(self, name: str, *arguments, code: int = 0) -> Path:
+        self.words = self._say("backup", "--to", self.folder / name, *arguments, code=code)
+        return self.folder / name
+
+    def _submit(self, count: int, *recipients: str, size: int = 0) -> list:
+        sent = [compose.simple(f"Numero {number}", list(recipients), body=b"riga di testo\r\n" * (size // 15 + 1)) for number in range(count)]
+        with self.gateway.trusted(seconds=60) as wire:
+            for each in sent:
+                wire.envelope(ANNA, each.recipients)
+                self.assertEqual(wire.data(each.octets).code, 250)
+        return sent
+
+    def _arrivals(self) -> Counter:
+        return Counter(taken.stored.header.get("X-Riferimento-Message-ID") for taken in self.sink.taken)
+
+    def _each_once(self, sent: list) -> None:
+        wanted = Counter(each.message_id for each in sent)
+        poll(lambda: all(self._arrivals()[one] for one in wanted), 90, lambda: f"{len(wanted)} messages, not {len(self._arrivals())}")
+        self.assertEqual({one: self._arrivals()[one] for one in wanted}, dict(wanted))
+
+    def _disaster(self) -> None:
+        self.gateway.kill()
+        self.data.rename(self.folder / "lost")
+
+    def _notices(self) -> set[str]:
+        """PEC ids of which the log says that silence was told."""
+        return {event["pecID"] for event in self.gateway.events() if event["event"].startswith("mancata-consegna-")}
+
+    def _pec_ids(self, sent: list) -> set[str]:
+        known = {event["msgid"]: event["pecID"] for event in self.gateway.events() if event["event"] == "accettazione"}
+        return {known[each.message_id] for each in sent}
+
+    # Tests.
+
+    def test_disaster_under_load(self):
+        """What was answered 250 before the backup is there, waits, and goes out once when it is released; nobody is told of silence."""
+        gateway = self._start(deadlines="{ firstSeconds: 25, secondSeconds: 50 }")
+        # Taken by the next hop, which never says more: their senders are to be told, were it not for the restore.
+        self.opens = True
+        silent = self._submit(3, GAMMA_TOO)
+        self._each_once(silent)
+        poll(lambda: not [row for row in gateway.queue() if row["kind"] == "busta-trasporto" or GAMMA_TOO in row["recipients"]], 30, "the sink took them")
+        self.opens = False
+        before = self._submit(20, GAMMA, size=40_000) + self._submit(5, GAMMA, OTHER)
+        self._say("seal", "now")
+        over = threading.Event()
+        during: list = []
+
+        def load() -> None:
+            while not over.is_set():
+                during.extend(self._submit(5, GAMMA))
+
+        senders = [threading.Thread(target=load) for _ in range(2)]
+        for sender in senders:
+            sender.start()
+        poll(lambda: len(during) > 10, 30, "some load")
+        backup = self._backup("one")
+        self.assertIn("the gateway runs on", self.words)
+        count = len(during)
+        poll(lambda: len(during) > count, 30, "the load goes on")
+        over.set()
+        for sender in senders:
+            sender.join(60)
+        self.assertEqual(stat.S_IMODE(backup.stat().st_mode), 0o700)
+        for path in backup.rglob("*"):
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode) & 0o077, 0, path)
+        self.assertFalse([path for path in backup.rglob("*") if "signer" in path.name and b"PRIVATE KEY" in path.read_bytes()])
+        self._say("backup", "verify", backup, configured=False)
+        manifest = json.loads((backup / "backup.json").read_text())
+        self.assertGreaterEqual(manifest["queued"], 25)
+        old = self._pec_ids(silent) | self._pec_ids(before)
+
+        self._disaster()
+        self.opens = True
+        words = self._say("restore", "--from", backup)
+        self.assertIn("are held", words)
+        self.assertIn("no notice of silence", words)
+        gateway.start()
+        status = json.loads(self._status(1))
+        self.assertIn("restored", [alarm["name"] for alarm in status["alarms"]])
+        self.assertEqual(stat.S_IMODE(self.data.stat().st_mode) & 0o077, 0)
+        rows = {row["id"]: row for row in gateway.queue()}
+        self.assertEqual(len(rows), manifest["queued"])
+        self.assertTrue(all(row.get("heldWith", "").startswith("what was restored") for row in rows.values()), rows)
+        self.assertIn("what was restored", self._say("queue", "list", "--limit", "1"))
+        fresh = self._submit(3, GAMMA_TOO)
+        self._each_once(fresh)
+        new = self._pec_ids(fresh)
+        # Deadlines of what is new run; those of what is old have come long before.
+        poll(lambda: new <= self._notices(), 90, "notices about what is new")
+        self.assertEqual(self._notices() & old, set(), "a notice that may be untrue")
+        self.assertEqual(set(self._arrivals()) & {each.message_id for each in before}, set(), "something held went out")
+        self.assertIn("messages of before the restore wait", self._say("queue", "notices"))
+
+        # One, a domain, the rest.
+        rows = [row for row in gateway.queue() if row["recipients"] == [GAMMA] and "heldWith" in row]
+        self._say("queue", "release", rows[0]["id"])
+        poll(lambda: rows[0]["id"] not in {row["id"] for row in gateway.queue()}, 30, "the one that was released")
+        self.assertIn("is not held", self._say("queue", "release", "--domain", "no.example", code=EX_NOINPUT))
+        self.assertEqual(sum(self._arrivals()[each.message_id] for each in before), 1)
+        self._say("queue", "release", "--domain", "pec.gamma.test")
+        self._each_once(before[:20])
+        self._say("queue", "release", "--restored")
+        poll(lambda: not gateway.queue(), 60, lambda: f"an empty queue: {gateway.queue()[:2]}")
+        taken = Counter(
+            (one.stored.header.get("X-Riferimento-Message-ID"), recipient) for one in self.sink.taken for recipient in one.recipients
+        )
+        self.assertEqual(
+            {key: taken[key] for key in ((each.message_id, recipient) for each in before for recipient in each.recipients)},
+            {(each.message_id, recipient): 1 for each in before for recipient in each.recipients},
+        )
+        self._say("queue", "release", "--restored", code=EX_NOINPUT)
+
+        # The notices are a question of their own.
+        self._say("queue", "notices", "--drop", code=EX_USAGE)
+        self._say("queue", "notices", "--drop", "--yes")
+        self.assertIn("No notices wait", self._say("queue", "notices"))
+        self._submit(1, GAMMA_TOO)
+        self.assertEqual(self._notices() & old, set())
+        self.assertNotIn("restored", [alarm["name"] for alarm in json.loads(self._status(None))["alarms"]])
+        restored = [event for event in gateway.events() if event["event"] == "ripristino"]
+        self.assertEqual(len(restored), 1)
+        self.assertEqual(restored[0]["number"], manifest["lastRow"] + 1)
+        self.assertIn(manifest["madeAt"], restored[0]["detail"])
+        self._say("seal", "now")
+        self._say("log", "verify")
+        self._say("seal", "verify")
+
+    def _status(self, code: int | None) -> str:
+        done = run([executable(), "status", "--json", "--config", self.gateway.configuration])
+        if code is not None:
+            self.assertIn(done.returncode, (1, 2), done.stdout)
+        return done.stdout.decode()
+
+    def test_notices_go_out_when_it_is_said(self):
+        self._start(deadlines="{ firstSeconds: 8, secondSeconds: 3600 }")
+        self.opens = True
+        sent = self._submit(2, GAMMA_TOO)
+        self._each_once(sent)
+        self.gateway.settled()
+        old = self._pec_ids(sent)
+        backup = self._backup("one")
+        self._disaster()
+        self._say("restore", "--from", backup)
+        self.gateway.start()
+        fresh = self._submit(1, GAMMA_TOO)
+        new = self._pec_ids(fresh)
+        poll(lambda: new <= self._notices(), 60, "notices about what is new")
+        self.assertEqual(self._notices(), new)
+        self.assertIn("queue notices", self._say("queue", "release", "--all", code=EX_NOINPUT))
+        self._say("queue", "notices", "--send", "--yes")
+        poll(lambda: old <= self._notices(), 30, "notices about what is old")
+
+    def test_killed_backup(self):
+        """A backup that dies leaves nothing that is taken for one, and its hold on the spool ends with it."""
+        gateway = self._start()
+        sent = self._submit(30, GAMMA, size=300_000)
+        spool = self.data / "spool"
+        files = set(os.listdir(spool))
+        # Something that takes a while, behind the ledger and the spool.
+        with open(self.data / "filler", "wb") as filler:
+            filler.truncate(2 << 30)
+        target = self.folder / "one"
+        child = spawn([executable(), "backup", "--to", target, "--config", gateway.configuration], self.folder / "log")
+        poll(lambda: (self.folder / "one.partial" / "data" / "filler").exists(), 60, lambda: f"the filler:\n{tail(self.folder / 'log')}", every=0.005)
+        child.send_signal(signal.SIGSTOP)
+        self.assertFalse(target.exists())
+        # All of it is delivered meanwhile, and no segment goes.
+        self.opens = True
+        self._each_once(sent)
+        gateway.settled()
+        self.assertLessEqual(files, set(os.listdir(spool)), "a segment went while it was held")
+        child.kill()
+        child.wait(20)
+        poll(lambda: len(files & set(os.listdir(spool))) < len(files), 30, "segments go again")
+        self.assertFalse(target.exists())
+        self._say("restore", "--from", f"{target}.partial", code=EX_NOINPUT)
+        self._say("backup", "verify", f"{target}.partial", configured=False, code=EX_NOINPUT)
+        (self.data / "filler").unlink()
+        self._say("backup", "verify", self._backup("one"), configured=False)
+        self.assertFalse((self.folder / "one.partial").exists())
+
+    def test_gateway_that_ends_meanwhile(self):
+        self._start()
+        self._submit(3, GAMMA)
+        with open(self.data / "filler", "wb") as filler:
+            filler.truncate(2 << 30)
+        child = spawn([executable(), "backup", "--to", self.folder / "one", "--config", self.gateway.configuration], self.folder / "log")
+        poll(lambda: (self.folder / "one.partial" / "data" / "filler").exists(), 60, lambda: tail(self.folder / "log"), every=0.005)
+        self.assertEqual(self.gateway.stop(), 0)
+        self.assertEqual(child.wait(60), EX_TEMPFAIL, tail(self.folder / "log"))
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["log"])
+        end(child)
+
+    def test_damage_is_named(self):
+        self._start()
+        self._submit(5, GAMMA, size=100_000)
+        self._say("seal", "now")
+        backup = self._backup("one")
+        for path in [next((backup / "data" / "spool").iterdir()), backup / "data" / "ledger.sqlite", next((backup / "data" / "seals").rglob("manifest*"))]:
+            whole = path.read_bytes()
+            spoiled = bytearray(whole)
+            spoiled[len(spoiled) // 2] ^= 1
+            path.chmod(0o600)
+            path.write_bytes(spoiled)
+            name = str(path.relative_to(backup))
+            self.assertIn(f"{name} is not what was copied", self._say("backup", "verify", backup, configured=False, code=EX_DATAERR))
+            path.unlink()
+            self.assertIn(f"{name} is missing", self._say("restore", "--from", backup, code=EX_DATAERR))
+            path.write_bytes(whole)
+        self._say("backup", "verify", backup, configured=False)
+
+    def test_refusals(self):
+        gateway = self._start()
+        self._submit(2, GAMMA)
+        backup = self._backup("one")
+        self.assertIn("a gateway runs", self._say("restore", "--from", backup, code=EX_CANTCREAT))
+        self._backup("one", code=EX_CANTCREAT)
+        self._say("backup", "--to", self.data / "inside", code=EX_USAGE)
+        self._backup("nowhere/one", code=EX_CANTCREAT)
+        self.assertEqual({path.name for path in self.folder.iterdir()}, {"one"})
+        with open(self.data / "filler", "wb") as filler:
+            filler.truncate(8 << 40)
+        self._backup("two", code=EX_IOERR)
+        self.assertIn("MiB are free", self.words)
+        (self.data / "filler").unlink()
+        self.assertEqual({path.name for path in self.folder.iterdir()}, {"one"})
+        gateway.stop()
+        self.assertIn("is not empty", self._say("restore", "--from", backup, code=EX_CANTCREAT))
+        self._say("restore", "--from", self.folder / "none", code=EX_NOINPUT)
+        # A restore that did not end keeps every gateway away, and is begun anew.
+        shutil.rmtree(self.data)
+        (self.data / "restoring" / "spool").mkdir(parents=True)
+        (self.data / "seals").mkdir()
+        done = run([executable(), "serve", "--config", gateway.configuration])
+        self.assertEqual(done.returncode, EX_UNAVAILABLE)
+        self.assertIn(b"run `ceralacca restore` again", done.stderr)
+        self.assertFalse((self.data / "ledger.sqlite").exists())
+        self.assertIn("begun anew", self._say("restore", "--from", backup))
+        self.opens = True
+        gateway.start()
+        self._say("queue", "release", "--all")
+        gateway.settled()
+
+    def test_all_is_lost_but_the_backup(self):
+        """Made of a stopped gateway, with the keys: configuration and users come back too."""
+        gateway = self._start()
+        sent = self._submit(3, GAMMA)
+        gateway.stop()
+        backup = self._backup("one", "--with-keys")
+        self.assertIn("PRIVATE KEYS", self.words)
+        self.assertIn("no gateway runs", self.words)
+        kept = json.loads((backup / "backup.json").read_text())
+        origins = {Path(file["origin"]): file for file in kept["files"] if "origin" in file}
+        self.assertIn(gateway.configuration, origins)
+        for path in origins:
+            path.rename(f"{path}.lost")
+        self.data.rename(self.folder / "lost")
+        if os.geteuid() == 0:
+            # Whose the folder is, all in it is.
+            self.data.mkdir()
+            os.chown(self.data, NOBODY, NOBODY)
+        self._say("restore", "--from", backup)
+        if os.geteuid() == 0:
+            owners = {path: (path.stat().st_uid, path.stat().st_gid) for path in [self.data, *self.data.rglob("*")]}
+            self.assertEqual(set(owners.values()), {(NOBODY, NOBODY)}, owners)
+        for path, file in origins.items():
+            self.assertEqual(path.read_bytes(), Path(f"{path}.lost").read_bytes())
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode), file["mode"])
+        self.opens = True
+        gateway.start()
+        self._say("queue", "release", "--restored")
+        self._each_once(sent)
+
+    def test_links_to_an_earlier_backup(self):
+        self._start()
+        self._submit(3, GAMMA)
+        self._say("seal", "now")
+        first = self._backup("one")
+        self._submit(3, GAMMA)
+        self._say("seal", "now")
+        second = self._backup("two", "--since", first)
+        seal = next((first / "data" / "seals").iterdir()).name
+        sealed = [path for path in (first / "data" / "seals" / seal).iterdir() if path.is_file()]
+        self.assertGreater(len(sealed), 3)
+        for path in sealed:
+            self.assertEqual(path.stat().st_ino, (second / "data" / "seals" / seal / path.name).stat().st_ino, path.name)
+        self.assertNotEqual((first / "data" / "ledger.sqlite").stat().st_ino, (second / "data" / "ledger.sqlite").stat().st_ino)
+        shutil.rmtree(first)
+        self._say("backup", "verify", second, configured=False)
+
+    def test_ledger_of_a_newer_program(self):
+        """Neither a start nor a restart goes on with it, and who runs goes on."""
+        gateway = self._start()
+        ledger = sqlite3.connect(self.data / "ledger.sqlite")
+        known = ledger.execute("PRAGMA user_version").fetchone()[0]
+        ledger.execute("PRAGMA user_version = 99")
+        ledger.commit()
+        words = self._say("restart", code=EX_TEMPFAIL)
+        self.assertIn("this process goes on", words)
+        self.assertIn(f"has schema 99, and this program knows up to {known}", words)
+        self._submit(1, GAMMA)
+        gateway.stop()
+        done = run([executable(), "serve", "--config", gateway.configuration])
+        self.assertEqual(done.returncode, EX_UNAVAILABLE)
+        self.assertIn(b"use the newer program", done.stderr)
+        self._backup("one", code=EX_IOERR)
+        self.assertIn("schema 99", self.words)
+        ledger.execute(f"PRAGMA user_version = {known}")
+        ledger.commit()
+        ledger.close()
+        gateway.start()
