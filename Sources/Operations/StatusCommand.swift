@@ -25,31 +25,29 @@ public enum StatusCommand {
     case .health: return try answer(Readiness.health(report), well: "ok", say)
     case .readiness: return try answer(Readiness.ready(report), well: "ready", say)
     }
-    if let alarm = try restored(configurationFile) { report.alarms.append(alarm) }
+    if let alarm = restored(configurationFile) { report.alarms.append(alarm) }
     if json { say(try Output.json(report)) } else { for line in StatusPage(report).lines { say(line) } }
     if report.alarms.contains(where: { $0.severity == .critical }) { throw CommandFailure("", exitCode: critical) }
     if !report.alarms.isEmpty { throw CommandFailure("", exitCode: warning) }
   }
 
-  /// What waits for an operator's word after a restore.
-  private static func restored(_ configurationFile: String) throws -> StatusReport.Alarm? {
-    let ledger = try QueueCommands.ledger(configurationFile)
+  /// What waits for an operator's word after a restore; nil too when the ledger cannot be read, of which the gateway itself has to tell.
+  private static func restored(_ configurationFile: String) -> StatusReport.Alarm? {
+    guard let ledger = try? QueueCommands.ledger(configurationFile), let holds = try? ledger.queueHolds() else { return nil }
     var parts: [String] = []
-    do {
-      let holds = try ledger.queueHolds()
-      if let hold = holds.restored {
-        var filter = QueueFilter(hold.scope)
-        filter.isHeld = true
-        let count = try ledger.queueCount(filter)
-        if count > 0 { parts.append("\(count) messages are held, \(hold.reason) (`ceralacca queue release`)") }
+    if let hold = holds.restored {
+      var filter = QueueFilter(hold.scope)
+      filter.isHeld = true
+      if let count = try? ledger.queueCount(filter), count > 0 {
+        parts.append("\(count) messages are held, \(hold.reason) (`ceralacca queue release`)")
       }
-      if holds.notices != nil {
-        parts.append("the notices of silence about \(try ledger.heldDeadlineCount()) messages wait (`ceralacca queue notices`)")
-      }
-    } catch { throw CommandFailure("the ledger cannot be read: \(error)", exitCode: CommandFailure.inputOutput) }
+    }
+    if holds.notices != nil, let count = try? ledger.heldDeadlineCount() {
+      parts.append("the notices of silence about \(count) messages wait (`ceralacca queue notices`)")
+    }
     if parts.isEmpty { return nil }
-    return StatusReport.Alarm(
-      name: "restored", severity: .warning, words: "a backup was restored: " + parts.joined(separator: "; "), stopsMail: false)
+    let words = "a backup was restored: " + parts.joined(separator: "; ")
+    return StatusReport.Alarm(name: "restored", severity: .warning, words: words, stopsMail: false)
   }
 
   /// The words of `/health` and `/ready`, for who has no HTTP.

@@ -20,6 +20,13 @@ from interop.sink import Sink
 GAMMA, GAMMA_TOO = "ufficio@pec.gamma.test", "altro@pec.gamma.test"
 OTHER = "ordinario@example.test"
 NOBODY = 65534
+#: The tables of schema 4.
+TABLES_OF_4 = set(
+    (
+        "day_counts deadlines events grdb_migrations holds log_days mailbox_counts purges queue queue_holds queue_recipients "
+        "reception_recipients receptions recipients request_history requests seals term_parts term_runs term_sets transactions"
+    ).split()
+)
 EX_USAGE, EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_CANTCREAT, EX_IOERR, EX_TEMPFAIL = 64, 65, 66, 69, 73, 74, 75
 
 
@@ -372,3 +379,48 @@ class Backup(InteropTest):
         ledger.commit()
         ledger.close()
         gateway.start()
+
+    def _make_old(self) -> int:
+        """Has the ledger be one of schema 4, as the program before holders' choices left it. Returns the schema that it had."""
+        ledger = sqlite3.connect(self.data / "ledger.sqlite")
+        known = ledger.execute("PRAGMA user_version").fetchone()[0]
+        tables = {row[0] for row in ledger.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")}
+        for table in tables - TABLES_OF_4:
+            ledger.execute(f"DROP TABLE {table}")
+        self.assertLessEqual(TABLES_OF_4, tables)
+        ledger.execute("DELETE FROM grdb_migrations WHERE CAST(identifier AS INTEGER) > 4")
+        ledger.execute("PRAGMA user_version = 4")
+        ledger.commit()
+        ledger.close()
+        return known
+
+    def test_ledger_of_an_older_program(self):
+        """It is copied and brought forward, and its queue goes on; its backup is one for a newer program too."""
+        gateway = self._start()
+        sent = self._submit(3, GAMMA)
+        gateway.stop()
+        known = self._make_old()
+        backup = self._backup("old")
+        self.assertEqual(json.loads((backup / "backup.json").read_text())["ledgerSchema"], 4)
+        self.assertIn("has schema 4", self._say("backup", "verify", backup, configured=False))
+        self.opens = True
+        gateway.start()
+        self._each_once(sent)
+        self.assertIn("the ledger has schema 4", gateway.log.read_text(errors="replace"))
+        kept = self.data / f"ledger.sqlite.before-{known}"
+        self.assertEqual(stat.S_IMODE(kept.stat().st_mode), 0o600)
+        copy = sqlite3.connect(kept)
+        self.assertEqual(copy.execute("PRAGMA user_version").fetchone()[0], 4)
+        waiting = copy.execute("SELECT count(*) FROM queue_recipients WHERE address = ?", [GAMMA]).fetchone()[0]
+        self.assertEqual(waiting, 3)
+        copy.close()
+        self._say("log", "verify")
+        # Back, to what was before: only by the backup. Here the same program restores it, and brings it forward.
+        self.opens = False
+        gateway.stop()
+        self.data.rename(self.folder / "newer")
+        self._say("restore", "--from", backup)
+        self.assertFalse(list(self.data.glob("*.before-*")))
+        gateway.start()
+        self.assertEqual({row["heldWith"][:17] for row in gateway.queue()}, {"what was restored"})
+        self._say("log", "verify")
