@@ -311,6 +311,28 @@ class Backup(InteropTest):
         self._say("queue", "release", "--all")
         gateway.settled()
 
+    def test_killed_restore(self):
+        """No gateway begins on what is half there; the restore is begun again, and then everything is."""
+        gateway = self._start()
+        sent = self._submit(3, GAMMA)
+        gateway.stop()
+        with open(self.data / "filler", "wb") as filler:
+            filler.truncate(256 << 20)
+        backup = self._backup("one")
+        self.data.rename(self.folder / "lost")
+        child = spawn([executable(), "restore", "--from", backup, "--config", gateway.configuration], self.folder / "log")
+        poll((self.data / "restoring" / "filler").exists, 60, lambda: tail(self.folder / "log"), every=0.005)
+        child.kill()
+        child.wait(20)
+        self.assertTrue((self.data / "restoring").exists(), "it had ended already")
+        self.assertEqual(run([executable(), "serve", "--config", gateway.configuration]).returncode, EX_UNAVAILABLE)
+        self._say("restore", "--from", backup)
+        self.opens = True
+        gateway.start()
+        self.assertEqual(len(gateway.queue()), len(sent))
+        self._say("queue", "release", "--restored")
+        self._each_once(sent)
+
     def test_all_is_lost_but_the_backup(self):
         """Made of a stopped gateway, with the keys: configuration and users come back too."""
         gateway = self._start()
