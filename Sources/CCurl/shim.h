@@ -69,6 +69,17 @@ static inline CURLcode ceralacca_curl_sinks(CURL *handle, ceralacca_curl_sink bo
   return code;
 }
 
+/// Is asked now and then while a transfer goes on; anything but 0 ends it.
+typedef int (*ceralacca_curl_watcher)(void *context, curl_off_t, curl_off_t, curl_off_t, curl_off_t);
+
+/// Has the transfer watched; the context stays the caller's.
+static inline CURLcode ceralacca_curl_watch(CURL *handle, ceralacca_curl_watcher watcher, void *context) {
+  CURLcode code = curl_easy_setopt(handle, CURLOPT_XFERINFOFUNCTION, watcher);
+  if (!code) code = curl_easy_setopt(handle, CURLOPT_XFERINFODATA, context);
+  if (!code) code = curl_easy_setopt(handle, CURLOPT_NOPROGRESS, 0L);
+  return code;
+}
+
 /// The status of the last response, 0 when there was none.
 static inline long ceralacca_curl_status(CURL *handle) {
   long status = 0;

@@ -24,6 +24,8 @@ public struct GatewayConfiguration: Sendable, Equatable {
   public var mailboxes: MailboxStore
   /// The policy service that is asked whether a mailbox has room before mail goes there; nil where none is.
   public var quota: LocalTarget?
+  /// Where mailboxes behind LMTP are asked about hand-overs in doubt; nil: what is in doubt is handed over again.
+  public var mailboxSearch: MailboxSearchSettings?
   /// Where mail comes in; at least one.
   public var listeners: [ListenerSettings]
   /// Where mail goes out; one of them is for every other domain.

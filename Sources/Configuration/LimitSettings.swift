@@ -49,6 +49,7 @@ struct LimitKey: Sendable {
     LimitKey("connectTimeoutSeconds", .one, 1...600, \.delivery.connectTimeoutSeconds),
     LimitKey("firstRetrySeconds", .one, 1...86_400, \.delivery.firstRetrySeconds),
     LimitKey("lastRetrySeconds", .one, 1...86_400, \.delivery.lastRetrySeconds),
+    LimitKey("uncertainSeconds", .one, 1...3600, \.delivery.uncertainSeconds),
     LimitKey("giveUpHours", .hours, 0.001...168, \.delivery.giveUpSeconds),
     LimitKey("arrivalNoticesPerMailboxPerHour", .one, 1...100_000, \.rates.arrivalNoticesPerMailboxPerHour),
     LimitKey("segmentMegabytes", .megabytes, 1...4096, \.storage.segmentBytes),

@@ -114,6 +114,12 @@ extension TimeStampAuthoritySettings {
   }
 }
 
+extension MailboxSearchSettings {
+  /// The password of who asks: the first line of its file.
+  /// - Throws: when the file cannot be read or begins with an empty line.
+  public func password() throws(ConfigurationErrors) -> String { try PasswordFile.password(of: user, in: passwordFile) }
+}
+
 /// A file whose first line is a password.
 private enum PasswordFile {
   static func password(of user: String, in path: String) throws(ConfigurationErrors) -> String {

@@ -53,6 +53,7 @@ struct Reader {
     configuration.quota = mailboxes.quota
     configuration.dns = dns
     configuration.metrics = metrics
+    configuration.mailboxSearch = mailboxes.search
     return configuration
   }
 

@@ -98,15 +98,27 @@ extension Reader {
 
   // MARK: Mailboxes
 
-  /// Where they are, and who is asked whether they have room.
-  func mailboxes(_ top: Section) -> (store: MailboxStore, quota: LocalTarget?)? {
+  /// Where local mail is delivered, and who is asked about mailboxes before.
+  struct Mailboxes {
+    var store: MailboxStore
+    /// Whether they have room.
+    var quota: LocalTarget?
+    /// Whether they have a message whose hand-over was cut off.
+    var search: MailboxSearchSettings?
+  }
+
+  func mailboxes(_ top: Section) -> Mailboxes? {
     let ways = ["maildir", "lmtp", "smtp"]
-    guard let section = group(top, "mailboxes", ways + ["reportsFrom", "quota"], example: "{ maildir: mail }") else { return nil }
-    let store = store(section, among: ways)
-    guard let setting = section.optional("quota") else { return store.map { ($0, nil) } }
-    let quota = localTarget(section, setting, examples: "\"unix:/run/dovecot/quota-status\" or \"127.0.0.1:12340\"")
-    guard let store, let quota else { return nil }
-    return (store, quota)
+    guard let section = group(top, "mailboxes", ways + ["reportsFrom", "quota", "imap"], example: "{ maildir: mail }") else { return nil }
+    let search = section.optional("imap").map { mailboxSearch(section, $0) }
+    let quota = section.optional("quota").map {
+      localTarget(section, $0, examples: "\"unix:/run/dovecot/quota-status\" or \"127.0.0.1:12340\"")
+    }
+    // A file whose group is bad is none; the log says why.
+    guard let store = store(section, among: ways) else { return nil }
+    if case .some(nil) = search { return nil }
+    if case .some(nil) = quota { return nil }
+    return Mailboxes(store: store, quota: quota ?? nil, search: search ?? nil)
   }
 
   private func store(_ section: Section, among ways: [String]) -> MailboxStore? {
@@ -116,6 +128,11 @@ extension Reader {
     }
     if !present.contains("smtp") {
       section.refuse("reportsFrom", "has no meaning without smtp: no other way needs delivery reports", "remove it")
+    }
+    if present.first == "maildir" {
+      section.refuse("imap", "has no meaning with maildir: a Maildir knows by itself what it has", "remove it")
+    } else if present.first == "smtp" {
+      section.refuse("imap", "has no meaning with smtp: what is not in the mailbox may wait in that server's queue", "remove it")
     }
     switch present.first {
     case "maildir": return path(section, section.optional("maildir")).map { .maildir(root: $0) }
@@ -135,6 +152,45 @@ extension Reader {
   private func lmtp(_ section: Section) -> MailboxStore? {
     let examples = "\"127.0.0.1:24\" or \"unix:/run/dovecot/lmtp\""
     return section.optional("lmtp").flatMap { localTarget(section, $0, examples: examples) }.map { .lmtp($0) }
+  }
+
+  /// The mailboxes' server by IMAP. Its password opens all of them: it goes through TLS, or to this machine.
+  private func mailboxSearch(_ outer: Section, _ setting: Setting) -> MailboxSearchSettings? {
+    guard let section = section(setting, ["url", "startTLS", "caFile", "user", "passwordFile"]) else { return nil }
+    let example = "\"imaps://mail.example.org\""
+    let urlSetting = section.required("url", example: example)
+    let url = section.text(urlSetting)
+    let parts = url.flatMap { Words.url($0, schemes: ["imap", "imaps"]) }
+    if let urlSetting, url != nil, !["", "/"].contains(parts?.path) {
+      log.add(
+        urlSetting.place, key: urlSetting.key, "\(urlSetting.seen), which is no place that can be asked by IMAP",
+        "write one like \(example) or \"imap://127.0.0.1:143\"")
+      return nil
+    }
+    let startTLS = section.has("startTLS") ? section.flag(section.optional("startTLS")) : false
+    let caFile = section.optional("caFile").map { file(section, $0) }
+    let user = section.text(section.required("user", example: "ceralacca"))
+    let passwordFile = file(section, "passwordFile", example: "dovecot-master.password")
+    guard let url, let parts, let startTLS, let user, let passwordFile else { return nil }
+    if parts.scheme == "imaps" {
+      section.refuse("startTLS", "has no meaning for a url with imaps: TLS is there from the start", "remove it")
+    } else if !startTLS {
+      section.refuse(
+        "caFile", "has no meaning for a url with imap: no certificate is checked there", "remove it, or write 'startTLS: true'")
+      guard isLoopback(url) else {
+        section.refuse(
+          "url", "would send a password that opens all mailboxes in the clear", "write a url with imaps, or add 'startTLS: true'")
+        return nil
+      }
+    }
+    if case .some(nil) = caFile { return nil }
+    return MailboxSearchSettings(url: url, startTLS: startTLS, caFile: caFile ?? nil, user: user, passwordFile: passwordFile)
+  }
+
+  /// Whether a URL names this machine by address.
+  private func isLoopback(_ url: String) -> Bool {
+    let authority = url.dropFirst("imap://".count).prefix { $0 != "/" }
+    return ["127.0.0.1", "[::1]"].contains { authority == $0 || authority.hasPrefix("\($0):") }
   }
 
   /// A server beside us: `host:port`, or `unix:` and the path of a socket.

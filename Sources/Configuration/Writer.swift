@@ -26,7 +26,7 @@ private struct Writer {
     if let tls = it.tls { lines.append("tls: { \(self.tls(tls)) }") }
     lines.append("users: { \(users(it)) }")
     let quota = it.quota.map { ", quota: \(scalar($0.description))" } ?? ""
-    lines.append("mailboxes: { \(mailboxes(it.mailboxes))\(quota) }")
+    lines.append("mailboxes: { \(mailboxes(it))\(quota) }")
     lines.append("listeners:")
     lines += it.listeners.map { "  - { \(listener($0)) }" }
     lines.append("routes:")
@@ -61,12 +61,21 @@ private struct Writer {
     return further.isEmpty ? first : "\(first), names: [\(further.joined(separator: ", "))]"
   }
 
-  private func mailboxes(_ store: MailboxStore) -> String {
-    switch store {
+  private func mailboxes(_ it: GatewayConfiguration) -> String {
+    switch it.mailboxes {
     case .maildir(let root): "maildir: \(path(root))"
-    case .lmtp(let target): "lmtp: \(scalar(target.description))"
+    case .lmtp(let target):
+      "lmtp: \(scalar(target.description))" + (it.mailboxSearch.map { ", imap: { \(mailboxSearch($0)) }" } ?? "")
     case .smtp(let smtp): "smtp: \(scalar(smtp.nextHop.description)), reportsFrom: \(list(smtp.reportsFrom.entries))"
     }
+  }
+
+  private func mailboxSearch(_ search: MailboxSearchSettings) -> String {
+    var parts = ["url: \(scalar(search.url))"]
+    if search.startTLS { parts.append("startTLS: true") }
+    if let caFile = search.caFile { parts.append("caFile: \(path(caFile))") }
+    parts += ["user: \(scalar(search.user))", "passwordFile: \(path(search.passwordFile))"]
+    return parts.joined(separator: ", ")
   }
 
   private func index(_ index: IndexSettings) -> String {

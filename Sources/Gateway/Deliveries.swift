@@ -36,7 +36,9 @@ final class Deliveries {
   /// Entries under way that the operator gives up when their attempt has ended, and what of them.
   var asked: [String: QueueRemoval] = [:]
   private var draining = false
-  private var stopped = false
+  private(set) var stopped = false
+  /// What a mailbox may have already without our knowing it.
+  var doubts: HandOverDoubts
 
   /// What a delivery report said about an entry, and whom to tell when it is durable.
   struct Report {
@@ -51,6 +53,7 @@ final class Deliveries {
     self.lane = lane
     exchange = lane.shared.planner.map { ExchangeRelays(lane: lane, planner: $0) }
     holds = lane.shared.holdsAtStart
+    doubts = lane.shared.doubtsAtStart
     capacity = max(1, lane.shared.limits.delivery.activeEntries / max(1, lane.shared.laneCount))
   }
 
@@ -138,6 +141,8 @@ final class Deliveries {
 
   func stop() {
     stopped = true
+    // What was heard and is not recorded is forgotten now, like what was not heard.
+    if doubts.isOpen || !underway.isEmpty || !unrecorded.isEmpty { lane.shared.endsInDoubt() }
     for pool in retired + relays.values { pool.close() }
     retired = []
     relays = [:]
@@ -219,7 +224,7 @@ final class Deliveries {
     switch delivery.entry.route {
     case .mailbox:
       if let pool = pool(named: SharedState.mailboxRoute) {
-        pool.enqueue(job(delivery, recipients, content))
+        handOver(delivery, recipients, content, by: pool)
       } else {
         store(delivery, recipients, content, full)
       }
@@ -266,7 +271,7 @@ final class Deliveries {
 
   // MARK: Ways out
 
-  private func pool(named name: String) -> RelayPool? {
+  func pool(named name: String) -> RelayPool? {
     if let pool = relays[name] { return pool }
     guard let hop = lane.shared.nextHops[name] else { return nil }
     let pool = RelayPool(lane: lane, hop: hop)
@@ -295,14 +300,14 @@ final class Deliveries {
     return lane.shared.points.routing.route(for: first)
   }
 
-  private func job(_ delivery: PendingDelivery, _ recipients: [String], _ content: [Chunk]) -> RelayJob {
+  func job(_ delivery: PendingDelivery, _ recipients: [String], _ content: [Chunk]) -> RelayJob {
     let id = delivery.entry.id
     return job(
       delivery, recipients, content, recalled: { [weak self] in self?.recalled(id) },
       then: { [weak self] fates in self?.attempted(id, fates) })
   }
 
-  private func job(
+  func job(
     _ delivery: PendingDelivery, _ recipients: [String], _ content: [Chunk], recalled: @escaping () -> Void,
     then: @escaping ([RecipientFate]) -> Void
   ) -> RelayJob {
@@ -346,6 +351,8 @@ final class Deliveries {
       reply?.add([Deliveries.unsettled])
       return
     }
+    // What a mailbox's server said; what a quota service said, or a report says, is of nobody in doubt.
+    if delivery.entry.route == .mailbox { noteDoubts(id, fates) }
     // What a report says is about an attempt of before.
     let fates = isReport ? fates : fates + (leftOut.removeValue(forKey: id) ?? [])
     // Receipts and rows of now would bear a time that cannot be believed: what was heard is kept until it can.
@@ -370,6 +377,7 @@ final class Deliveries {
     defer { lane.checkDrained() }
     let before = delivery.entry
     let isDurable = entry.recipients != before.recipients || entry.awaiting != before.awaiting || entry.attempts != before.attempts
+    doubts.remain(entry.recipients, of: entry.id)
     reply?.add([isDurable ? entry.id : Deliveries.unsettled])
     if entry.recipients.isEmpty, entry.awaiting.isEmpty {
       lane.shared.counters.delivered.add(1, ordering: .relaxed)

@@ -5,6 +5,8 @@ extension Deliveries {
   /// Makes the attempt for those of the recipients whose mailboxes have room. The fates of the others are as if the mailbox itself had
   /// refused them, or put them off; nobody is lost, or given up, because the service cannot say.
   func askRoom(_ delivery: PendingDelivery, for recipients: [String]) {
+    // An attempt of before may have been put off between the answer and the hand-over.
+    leftOut[delivery.entry.id] = nil
     guard let quota = lane.quota, delivery.entry.route == .mailbox else { return send(delivery, to: recipients) }
     let asked = recipients.filter { lane.shared.points.hasQuota($0) }
     if asked.isEmpty { return send(delivery, to: recipients) }

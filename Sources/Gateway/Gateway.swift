@@ -197,10 +197,19 @@ public final class Gateway: Sendable {
     watch.finish()
     shared.note(.logClosed, "the gateway ends in order")
     shared.finish()
+    endRun()
     // Who restarts us holds us: all parts are to end with the last who does.
     restarting.withLock { $0 = nil }
     // Its file is left whole, without a write-ahead log beside it.
     do { try logKeeper.ledger.close() } catch { shared.logger.error("the ledger could not be closed: \(error)") }
+  }
+
+  /// Says that this run ended in order, and what it leaves in doubt: nothing, when all that was in hand was answered and recorded.
+  private func endRun() {
+    let doubtful = shared.endedInDoubt || shared.committer.brokenBecause != nil ? shared.now().unixSeconds : nil
+    do { try logKeeper.ledger.endRun(doubtfulUntil: doubtful) } catch {
+      shared.logger.error("the next start takes this end for a disorderly one: \(error)")
+    }
   }
 
   /// Who restarts this process when an operator asks for it: `begin` is given whom to tell what came of it.

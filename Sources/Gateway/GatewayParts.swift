@@ -27,6 +27,8 @@ final class GatewayParts {
   let ledger: Ledger
   let spool: Spool
   let stocktaking: Stocktaking
+  /// Messages of the queue that were made up to this time (Unix seconds) may lie in a mailbox, by an earlier run that did not end in order.
+  let doubtfulUntil: Int64
   let scanner: VirusScanner?
   let points: ProviderPoints
   let nextHops: [String: NextHop]
@@ -71,6 +73,8 @@ final class GatewayParts {
         try beforeStorage()
       }
       (ledger, spool, stocktaking) = try GatewayParts.storage(configuration, writesLog: writesLog, logger)
+      // Before anything is handed over, and after the spool's lock is ours.
+      doubtfulUntil = try ledger.beginRun(at: Clock.now().unixSeconds)
     } catch {
       scanner?.stop()
       throw error

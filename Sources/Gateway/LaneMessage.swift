@@ -29,6 +29,8 @@ enum Completion: Sendable {
   case kept
   /// The way to a domain's mail exchangers.
   indirect case planned(MailPlan)
+  /// What mailboxes were asked about a message.
+  indirect case searched([MailboxFinding])
   /// The work failed; the text says why.
   case failed(String)
 }

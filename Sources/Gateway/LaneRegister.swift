@@ -12,6 +12,8 @@ final class LaneRegister: Sendable {
   let drained = Mutex<Set<Int>>([])
   /// A lane that rests has no sessions any more.
   let rested = Handoff<Void>()
+  /// True when a lane ended with something in hand of which it does not know what became.
+  let endedInDoubt = Atomic<Bool>(false)
   let onDrained: @Sendable () -> Void
   /// What holds now, for who looks at it from outside the lanes.
   let serverTLS: Mutex<TLSContext?>

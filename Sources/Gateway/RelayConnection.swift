@@ -221,6 +221,7 @@ final class RelayConnection {
     switch outcome.verdict {
     case .delivered: return RecipientFate(recipient: outcome.recipient, outcome: .delivered(words))
     case .transient: return RecipientFate(recipient: outcome.recipient, outcome: .later(words))
+    case .unanswered: return RecipientFate(recipient: outcome.recipient, outcome: .later(words), isInDoubt: true)
     case .permanent:
       let cause = DeliveryFailure.refused(code: reply.code, enhanced: reply.enhanced, text: reply.lines.joined(separator: " "))
       return RecipientFate(recipient: outcome.recipient, outcome: .failed(cause, text: words))
@@ -258,8 +259,11 @@ final class RelayConnection {
       case .finished(let outcomes):
         return open.finish(
           outcomes.map { outcome in
-            if case .transient = outcome.verdict { return RecipientFate(recipient: outcome.recipient, outcome: .later(reason)) }
-            return fate(outcome)
+            switch outcome.verdict {
+            case .transient: RecipientFate(recipient: outcome.recipient, outcome: .later(reason))
+            case .unanswered: RecipientFate(recipient: outcome.recipient, outcome: .later(reason), isInDoubt: true)
+            case .delivered, .permanent: fate(outcome)
+            }
           })
       case .closed, .needInput, .idle: return open.postpone(reason)
       case .send, .startTLS, .sendBody: continue

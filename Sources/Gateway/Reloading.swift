@@ -46,6 +46,7 @@ struct Reloading {
     keep("metrics", \.metrics, of: running)
     keep("mailboxes", \.mailboxes, of: running)
     keep("mailboxes.quota", \.quota, of: running)
+    keep("mailboxes.imap", \.mailboxSearch, of: running)
     keep("certifiedLog", \.certifiedLog, of: running)
     keep("clock", \.clock, of: running)
     keep("limits.activeEntries", \.limits.delivery.activeEntries, of: running)

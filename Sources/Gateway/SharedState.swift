@@ -74,6 +74,10 @@ final class SharedState: Sendable {
   private let spareSegments: SpareSegments
   /// Nil where mailboxes are reached by LMTP or SMTP.
   let mailboxes: MailboxWriter?
+  /// Asks mailboxes behind LMTP what they have; nil where they cannot be asked.
+  let mailboxSearch: MailboxSearchDesk?
+  /// What an earlier run left in doubt.
+  let doubtsAtStart: HandOverDoubts
   let authenticator: Authenticator
   let accounts: Accounts
   /// Dovecot's authentication socket; nil where the file has all users.
@@ -154,6 +158,10 @@ final class SharedState: Sendable {
       mailboxes = nil
       mayReport = { mailboxServer.reportsFrom.contains(address: $0) }
     }
+    mailboxSearch = try configuration.mailboxSearch.map { try MailboxSearchDesk($0, configuration.limits, spool: parts.spool) }
+    doubtsAtStart = HandOverDoubts(
+      createdBy: parts.doubtfulUntil, at: startedAt, graceSeconds: limits.delivery.uncertainSeconds,
+      capacity: max(1, limits.delivery.uncertainEntries / max(1, configuration.lanes)))
     authenticator = Authenticator(accounts: parts.accounts, threads: 2)
     examiner = Examiner(
       spool: parts.spool, ledger: parts.ledger, trust: parts.trust, limits: configuration.limits.message,
@@ -181,6 +189,7 @@ final class SharedState: Sendable {
     (mayReport, admission, counters, logger, signers) = (old.mayReport, old.admission, old.counters, old.logger, old.signers)
     quota = old.quota
     (dovecot, choices, measures, holdsAtStart, planner) = (old.dovecot, old.choices, old.measures, old.holdsAtStart, old.planner)
+    (mailboxSearch, doubtsAtStart) = (old.mailboxSearch, old.doubtsAtStart)
     exchangeRoutes = settings.exchangeRoutes
     // Who has come often lately is forgotten only with the bounds that he was counted by.
     rates = old.limits.rates == limits.rates ? old.rates : Rates(limits.rates, refused: measures.bounds)
@@ -318,6 +327,12 @@ final class SharedState: Sendable {
     if all { register.onDrained() }
   }
 
+  /// A lane ends, and does not know of all that it had in hand what became of it.
+  func endsInDoubt() { register.endedInDoubt.store(true, ordering: .relaxed) }
+
+  /// Whether a lane did, once they have ended.
+  var endedInDoubt: Bool { register.endedInDoubt.load(ordering: .relaxed) }
+
   /// Ends the threads that serve the lanes, once the lanes have ended.
   func finish() {
     register.pager.withLock { $0 = nil }
@@ -328,6 +343,7 @@ final class SharedState: Sendable {
     quarantine.finish()
     signers.stop()
     mailboxes?.finish()
+    mailboxSearch?.finish()
     committer.finish()
     spareSegments.finish()
   }

@@ -171,7 +171,9 @@ public struct DeliveryJourney: Sendable {
         lastError = text
         if open.contains(fate.recipient), now >= end + holds.heldSeconds(fate.recipient, of: entry, until: now) {
           failed.append(fate.recipient)
-          let cause = DeliveryFailure.expired(hours: point.limits.delivery.giveUpSeconds / 3600)
+          let hours = point.limits.delivery.giveUpSeconds / 3600
+          // Who may have it is not said to be without it.
+          let cause = fate.isInDoubt ? DeliveryFailure.unproven(hours: hours) : .expired(hours: hours)
           giveUp(fate.recipient, cause, text: "delivery time expired; last: \(text)", &work)
         }
       }

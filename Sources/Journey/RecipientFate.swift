@@ -14,6 +14,8 @@ public struct RecipientFate: Sendable, Equatable {
 
   public var recipient: String
   public var outcome: Outcome
+  /// True of `later` when the next hop had the whole message and its word did not come: the recipient may have it all the same.
+  public var isInDoubt: Bool
 
   /// True when there is nothing to try again.
   public var isFinal: Bool {
@@ -24,8 +26,9 @@ public struct RecipientFate: Sendable, Equatable {
   }
 
   /// Says what became of a recipient.
-  public init(recipient: String, outcome: Outcome) {
+  public init(recipient: String, outcome: Outcome, isInDoubt: Bool = false) {
     self.recipient = recipient
     self.outcome = outcome
+    self.isInDoubt = isInDoubt
   }
 }

@@ -117,6 +117,17 @@ public final class Ledger: LedgerReading {
     }
   }
 
+  /// Changes rows that are not of the log, durably, beside no commit.
+  func alone<Value: Sendable>(_ body: (Database) throws -> Value) throws(LedgerError) -> Value {
+    if let failure = failure.withLock({ $0 }) { throw failure }
+    do {
+      // Commits take the log first, too.
+      return try log.withLock { _ in try pool.writeWithoutTransaction { db in try LedgerOpening.inTransaction(db) { try body(db) } } }
+    } catch {
+      throw LedgerError(error, path: path)
+    }
+  }
+
   /// Writes what is in the write-ahead log into the database file; for a quiet moment. Commits do it by themselves now and then.
   public func checkpoint() throws(LedgerError) {
     do { _ = try pool.writeWithoutTransaction { try $0.checkpoint(.passive) } } catch { throw LedgerError(error, path: path) }

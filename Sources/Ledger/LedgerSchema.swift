@@ -3,7 +3,7 @@ internal import GRDB
 /// The ledger's tables. A version, once released, is never changed: what comes later is another migration, and they go forward only.
 enum LedgerSchema {
   /// The version this program writes: `PRAGMA user_version`, one for each migration.
-  static let version = 5
+  static let version = 6
   /// `PRAGMA application_id`: the letters "CERA".
   static let applicationID = 0x4345_5241
 
@@ -34,6 +34,10 @@ enum LedgerSchema {
     migrator.registerMigration("5: choices") { db in
       try LedgerSchema5.migrate(db)
       try db.execute(sql: "PRAGMA user_version = 5")
+    }
+    migrator.registerMigration("6: ends of runs, submissions handed over") { db in
+      try LedgerSchema6.migrate(db)
+      try db.execute(sql: "PRAGMA user_version = 6")
     }
     return migrator
   }

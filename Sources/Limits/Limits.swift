@@ -13,6 +13,7 @@ public struct Limits: Sendable, Equatable {
   public var rates = RateLimits()
   public var exchange = ExchangeLimits()
   public var quota = QuotaLimits()
+  public var search = MailboxSearchLimits()
 
   /// The defaults.
   public init() {}
@@ -114,6 +115,10 @@ public struct DeliveryLimits: Sendable, Equatable {
   /// Waits between attempts: the first, doubled each time up to the last.
   public var firstRetrySeconds = 60
   public var lastRetrySeconds = 1800
+  /// Whether a mailbox has a message whose hand-over was cut off is asked after so long: what its server still does is done by then.
+  public var uncertainSeconds = 30
+  /// Hand-overs in doubt that are remembered one by one; above it every older message of the queue counts as one.
+  public let uncertainEntries = 100_000
   /// Queue entries in memory at once, for the whole process; the others wait in the ledger until there is room.
   public var activeEntries = 10_000
   /// Holds of the queue, those that have ended but are remembered too; above it a new one is refused.
@@ -131,6 +136,10 @@ public struct StorageLimits: Sendable, Equatable {
   public let bodyPieceBytes = 256 * 1024
   /// Octets of bodies that are in memory and not yet in the spool, for the whole process; above it reading stops.
   public var intakeMemoryBytes = 256 * 1024 * 1024
+  /// A submission that a trusted peer hands over again is known for so long: longer than Postfix keeps a message in its queue (5 days).
+  public let repeatSeconds = 6 * 24 * 3600
+  /// What is too old for that is forgotten in steps of so many.
+  public let repeatsForgottenAtOnce = 1000
   /// Free octets on the spool's disk below which MAIL is answered 452.
   public var minimumFreeBytes = 512 * 1024 * 1024
   /// Digests in one signing batch.

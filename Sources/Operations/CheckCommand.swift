@@ -82,6 +82,7 @@ struct Inspection {
     for route in configuration.routes where route.credentials != nil {
       do { _ = try route.credentials?.password() } catch { errors.append("\(error)") }
     }
+    do { _ = try configuration.mailboxSearch?.password() } catch { errors.append("\(error)") }
   }
 
   private mutating func lookAtSigner(_ configuration: GatewayConfiguration) {

@@ -97,11 +97,13 @@ public struct RecipientOutcome: Sendable, Equatable {
     case transient(Reply)
     /// It will not be delivered.
     case permanent(Reply)
+    /// The next hop had the whole message and may have delivered it: its reply did not come.
+    case unanswered(Reply)
 
     /// The reply it rests on: the next hop's, or one of our own making where there was none.
     public var reply: Reply {
       switch self {
-      case .delivered(let reply), .transient(let reply), .permanent(let reply): reply
+      case .delivered(let reply), .transient(let reply), .permanent(let reply), .unanswered(let reply): reply
       }
     }
   }

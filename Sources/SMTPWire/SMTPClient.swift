@@ -200,6 +200,14 @@ public struct SMTPClient: Sendable {
     return false
   }
 
+  /// True when the next hop may have the whole message, and has not said what became of it.
+  private func isUnanswered(_ why: ClientClosure) -> Bool {
+    guard case .verdict = state else { return false }
+    // In SMTP 421 is the word on all recipients; in LMTP it can be on one at the most (RFC 2033 §4.2).
+    if profile.kind == .smtp, case .closedByPeer = why { return false }
+    return true
+  }
+
   /// Octets to send. What is sent in one go goes in one piece.
   mutating func send(_ text: String) {
     if given < events.count, case .send(var bytes)? = events.last {
@@ -214,8 +222,9 @@ public struct SMTPClient: Sendable {
   mutating func emit(_ event: ClientEvent) { events.append(event) }
 
   mutating func close(_ why: ClientClosure) {
-    // Recipients that were given no word are tried again, whatever the code: no reply was about them.
-    if job != nil { finish(rest: .transient(why.reply)) }
+    // Recipients that were given no word are tried again, whatever the code: no reply was about them. Behind the last octet of the message
+    // that does not mean that they do not have it.
+    if job != nil { finish(rest: isUnanswered(why) ? .unanswered(why.reply) : .transient(why.reply)) }
     state = .closed
     // What was still to be done is void; what became of recipients is not.
     events.removeSubrange(..<given)

@@ -121,6 +121,32 @@ import Testing
     Slip(
       "maildir: mail", "smtp: \"127.0.0.1:25\", reportsfrom: [127.0.0.1]",
       "11:36: key 'mailboxes.reportsfrom': is not known; did you mean 'reportsFrom'?"),
+    Slip(
+      "maildir: mail", "maildir: mail, imap: { url: \"imaps://mail.alfa.test\", user: ceralacca, passwordFile: ../users }",
+      "11:29: key 'mailboxes.imap': has no meaning with maildir: a Maildir knows by itself what it has; remove it"),
+    Slip(
+      "maildir: mail", "lmtp: \"127.0.0.1:24\", imap: { url: \"imap://mail.alfa.test\", user: ceralacca, passwordFile: ../users }",
+      "11:44: key 'mailboxes.imap.url': would send a password that opens all mailboxes in the clear; write a url with imaps, or add 'startTLS: true'"
+    ),
+    Slip(
+      "maildir: mail", "lmtp: \"127.0.0.1:24\", imap: { url: \"imap://127.0.0.1.alfa.test\", user: ceralacca, passwordFile: ../users }",
+      "11:44: key 'mailboxes.imap.url': would send a password that opens all mailboxes in the clear; write a url with imaps, or add 'startTLS: true'"
+    ),
+    Slip(
+      "maildir: mail", "lmtp: \"127.0.0.1:24\", imap: { url: \"imaps://mail.alfa.test/INBOX\", user: ceralacca, passwordFile: ../users }",
+      "11:49: key 'mailboxes.imap.url': is 'imaps://mail.alfa.test/INBOX', which is no place that can be asked by IMAP; write one like \"imaps://mail.example.org\" or \"imap://127.0.0.1:143\""
+    ),
+    Slip(
+      "maildir: mail", "lmtp: \"127.0.0.1:24\", imap: { url: \"imaps://mail.alfa.test\", startTLS: true, user: c, passwordFile: ../users }",
+      "11:75: key 'mailboxes.imap.startTLS': has no meaning for a url with imaps: TLS is there from the start; remove it"),
+    Slip(
+      "maildir: mail", "lmtp: \"127.0.0.1:24\", imap: { url: \"imap://[::1]:143\", caFile: ../users, user: c, passwordFile: ../users }",
+      "11:69: key 'mailboxes.imap.caFile': has no meaning for a url with imap: no certificate is checked there; remove it, or write 'startTLS: true'"
+    ),
+    Slip(
+      "maildir: mail", "lmtp: \"127.0.0.1:24\", imap: { url: \"imap://127.0.0.1\" }",
+      "11:36: key 'mailboxes.imap.user': is missing; add it, for example 'user: ceralacca'\n11:36: key 'mailboxes.imap.passwordFile': is missing; add it, for example 'passwordFile: dovecot-master.password'"
+    ),
     // Trust.
     Slip(
       "routes:\n", "trust: ca.pem\nroutes:\n",

@@ -102,7 +102,7 @@ import Testing
     Slip("key: signer.key }", "key: signer.key, threads: }", "9:53: key 'signer.threads': has no value; give it one, or remove the key"),
     Slip(
       "maildir: mail", "mailbox: mail",
-      "11:1: key 'mailboxes': says neither maildir nor lmtp nor smtp; write '{ maildir: mail }', '{ lmtp: \"127.0.0.1:24\" }' or '{ smtp: \"127.0.0.1:25\", reportsFrom: [127.0.0.1] }'\nf.yaml:11:14: key 'mailboxes.mailbox': is not known; the keys here are maildir, lmtp, smtp, reportsFrom and quota"
+      "11:1: key 'mailboxes': says neither maildir nor lmtp nor smtp; write '{ maildir: mail }', '{ lmtp: \"127.0.0.1:24\" }' or '{ smtp: \"127.0.0.1:25\", reportsFrom: [127.0.0.1] }'\nf.yaml:11:14: key 'mailboxes.mailbox': is not known; the keys here are maildir, lmtp, smtp, reportsFrom, quota and imap"
     ),
     Slip(
       "maildir: mail", "maildir: mail, lmtp: \"h:24\"",

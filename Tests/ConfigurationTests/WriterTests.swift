@@ -24,6 +24,8 @@ import Testing
       TLSIdentitySettings(certificate: "/c.pem", key: "/d.key"),
     ]
     it.user = "ceralacca"
+    it.mailboxSearch = MailboxSearchSettings(
+      url: "imaps://mail.alfa.test", caFile: "/ca.pem", user: "ceralacca", passwordFile: "/etc/ceralacca/master.password")
     #expect(try GatewayConfiguration.parse(it.yaml, named: "again.yaml", folder: "/elsewhere") == it)
     let wrong = it.yaml.replacing("\nuser: ceralacca", with: "\nuser: \"a b\"").replacing("/d.key }", with: "/d.key, kye: 1 }")
     let found = Fixtures.problems(wrong)

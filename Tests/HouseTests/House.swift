@@ -46,7 +46,8 @@ enum HouseRules {
     "LogRequests", "MailRouting",
   ]
   static let inputOutput: Set<String> = [
-    "EventLoop", "TLSPipe", "Signing", "Spool", "Ledger", "Mailstore", "Accounts", "ProviderIndex", "WebFetch", "LDAPSearch",
+    "EventLoop", "TLSPipe", "Signing", "Spool", "Ledger", "Mailstore", "Accounts", "ProviderIndex", "WebFetch", "MailboxSearch",
+    "LDAPSearch",
     "Configuration", "Confinement", "ScanEngine", "Scanning", "Quarantine", "SealedArchive", "ClockWatch", "TimeStamping", "PagePrinting",
     "NameResolution",
     "HTTPService",
@@ -62,7 +63,8 @@ enum HouseRules {
 
   /// Rooms that handle what the compiler cannot check.
   static let fences: Set<String> = [
-    "Octets", "Threading", "Channels", "EventLoop", "TLSPipe", "Signing", "Spool", "Mailstore", "Accounts", "WebFetch", "LDAPSearch",
+    "Octets", "Threading", "Channels", "EventLoop", "TLSPipe", "Signing", "Spool", "Mailstore", "Accounts", "WebFetch", "MailboxSearch",
+    "LDAPSearch",
     "Confinement", "ScanEngine", "Scanning", "Quarantine", "SealedArchive", "Digests", "ClockWatch", "TimeStamping", "PagePrinting",
     "NameResolution",
     "HTTPService",

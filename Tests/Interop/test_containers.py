@@ -4,6 +4,7 @@ No engine and no cluster is here; docker-compose's own check, Kubernetes' publis
 """
 
 import hashlib
+import imaplib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from interop.base import REPOSITORY, end, executable, find, free_block, new_fold
 from interop.case import InteropTest
 from interop.image import USER
 from interop.lab import ANNA, Gateway
-from interop.wire import Wire
+from interop.wire import Wire, client_context
 
 APPLIANCE = REPOSITORY / "Appliance"
 SERVERS = APPLIANCE / "image" / "servers"
@@ -193,6 +194,9 @@ class Configurations(InteropTest):
         for name, source in {"signer.pem": alfa / "signer.pem", "signer.key": alfa / "signer.pem", "tls.pem": alfa / "tls.pem",
                              "tls.key": alfa / "tls.key", "users": alfa / "users", "ca.pem": cls.lab.ca, "authorities.pem": cls.lab.ca}.items():  # fmt: skip
             shutil.copy(source, cls.keys / name)
+        (cls.keys / "master.password").write_text("master-secret\n")
+        hashed = run([find("openssl"), "passwd", "-6", "master-secret"]).stdout.decode().strip()
+        (cls.keys / "masters").write_text(f"ceralacca:{hashed}\n")
 
     def copy(self, name: str, **places: str) -> Path:
         text = (SERVERS / name).read_text().replace("/run/secrets", str(self.keys))
@@ -233,8 +237,9 @@ class Configurations(InteropTest):
             place.mkdir()
         os.chown(mail, 5000, 5000)
         # As in the container: readable for a group, and for nobody else but its owner.
-        shutil.chown(self.keys / "users", group="mail")
-        (self.keys / "users").chmod(0o440)
+        for name in ("users", "masters"):
+            shutil.chown(self.keys / name, group="mail")
+            (self.keys / name).chmod(0o440)
         places = {"/var/vmail": str(mail), "extra_groups = vmail": "extra_groups = mail", "/run/dovecot": str(state), "port = 24\n": f"port = {lmtp}\n", "port = 993": f"port = {imaps}", "port = 12340": f"port = {quota}", "storage=1G": "storage=100K"}
         server = spawn([find("dovecot"), "-F", "-c", self.copy("dovecot.conf", **places)], self.folder / "dovecot.log")
         self.addCleanup(end, server)
@@ -251,6 +256,10 @@ class Configurations(InteropTest):
                 service.sendall(f"request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient={ANNA}\nsize={bytes}\n\n".encode())
                 said = service.makefile("rb")
                 self.assertEqual(said.readline() + said.readline(), b"action=" + action + b"\n\n")
+        # Ceralacca's way to look: in the holder's name, with its own.
+        with imaplib.IMAP4_SSL("127.0.0.1", imaps, ssl_context=client_context(self.lab.ca), timeout=20) as imap:
+            imap.authenticate("PLAIN", lambda _: f"{ANNA}\0ceralacca\0master-secret".encode())
+            self.assertEqual(imap.select("INBOX", readonly=True)[1], [b"1"])
 
     def test_freshclam(self):
         self.need("freshclam")

@@ -179,8 +179,8 @@ import Testing
       try ledger.execute("PRAGMA user_version = 9")
       try ledger.close()
     }
-    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 9, known: 5)) { try Ledger(path: folder.ledger) }
-    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 9, known: 5)) { try Ledger.openReadOnly(path: folder.ledger) }
+    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 9, known: 6)) { try Ledger(path: folder.ledger) }
+    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 9, known: 6)) { try Ledger.openReadOnly(path: folder.ledger) }
   }
 
   @Test func anUnknownMigrationIsRefused() throws {
@@ -190,7 +190,7 @@ import Testing
       try ledger.execute("INSERT INTO grdb_migrations VALUES ('99: from the future')")
       try ledger.close()
     }
-    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 5, known: 5)) { try Ledger(path: folder.ledger) }
+    #expect(throws: LedgerError.newerSchema(path: folder.ledger, found: 6, known: 6)) { try Ledger(path: folder.ledger) }
   }
 
   @Test func anOlderSchemaIsNotReadOnly() throws {
@@ -200,7 +200,7 @@ import Testing
       try ledger.execute("PRAGMA user_version = 0")
       try ledger.close()
     }
-    #expect(throws: LedgerError.olderSchema(path: folder.ledger, found: 0, known: 5)) { try Ledger.openReadOnly(path: folder.ledger) }
+    #expect(throws: LedgerError.olderSchema(path: folder.ledger, found: 0, known: 6)) { try Ledger.openReadOnly(path: folder.ledger) }
   }
 
   @Test func foreignFilesAreRefused() throws {

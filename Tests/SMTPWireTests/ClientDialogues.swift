@@ -124,7 +124,7 @@ enum ClientDialogues {
     Dialogue(
       "354 for the message", recipients: [2],
       script: [greeting, pipelining, (group, "250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n"), ("hi\r\n.\r\n", "354 go\r\n")],
-      verdicts: [["~451", "~451"]], closure: .violation("reply 354 out of turn")),
+      verdicts: [["?451", "?451"]], closure: .violation("reply 354 out of turn")),
     Dialogue(
       "421 for the message", script: [greeting, hello, mail, rcpt(1), ("DATA\r\n", "354 go\r\n"), ("hi\r\n.\r\n", "421 bye\r\n")],
       verdicts: [["~421"]], closure: .closedByPeer(Reply(421, nil, "bye"))),
@@ -180,7 +180,7 @@ enum ClientDialogues {
       script: [
         greeting, ("LHLO me.test\r\n", "250 x\r\n"), mail, rcpt(1), rcpt(2), ("DATA\r\n", "354 go\r\n"),
         ("hi\r\n.\r\n", "250 ok\r\n421 4.3.0 bye\r\n"),
-      ], verdicts: [["+250", "~421"]], closure: .closedByPeer(Reply(421, "4.3.0", "bye"))),
+      ], verdicts: [["+250", "?421"]], closure: .closedByPeer(Reply(421, "4.3.0", "bye"))),
     Dialogue(
       "LMTP knows no HELO", lmtp, script: [greeting, ("LHLO me.test\r\n", "502 what\r\n")], verdicts: [["~502"]],
       closure: .refused(Reply(502, nil, "what"))),

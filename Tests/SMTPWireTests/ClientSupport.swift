@@ -143,6 +143,7 @@ struct Dialogue: CustomTestStringConvertible {
     case .delivered(let reply): "+\(reply.code)"
     case .transient(let reply): "~\(reply.code)"
     case .permanent(let reply): "-\(reply.code)"
+    case .unanswered(let reply): "?\(reply.code)"
     }
   }
 }

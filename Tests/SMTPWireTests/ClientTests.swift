@@ -111,6 +111,37 @@ import Testing
     #expect(outcomes.map(Dialogue.symbol) == ["~451"])
   }
 
+  /// From the last octet on the next hop may have delivered the message, for whomever it has not answered.
+  @Test(arguments: [false, true], [false, true])
+  func silenceAfterTheMessageIsNoAnswer(isLMTP: Bool, chunks: Bool) {
+    for why in [ClientClosure.connectionLost, .timeout, .abandoned("x"), .violation("y")] {
+      var client = SMTPClient(profile: ClientProfile(kind: isLMTP ? .lmtp : .smtp, heloName: "me.test"))
+      client.start(DeliveryJob(sender: "", recipients: ["a@b.test", "c@b.test", "d@b.test"], bodyBytes: 3))
+      let told = chunks ? "250-hi\r\n250 CHUNKING\r\n" : "250 hi\r\n"
+      let go = chunks ? "" : "354 go\r\n"
+      client.receive(Array("220 hi\r\n\(told)250 ok\r\n250 ok\r\n550 no\r\n250 ok\r\n\(go)".utf8).span)
+      var before = client
+      while client.next() != .sendBody(chunks ? .chunk : .dotStuffed) {}
+      client.bodySent()
+      if isLMTP { client.receive(Array("250 ok\r\n".utf8).span) }
+      client.disconnect(why)
+      #expect(Self.outcomes(&client) == (isLMTP ? ["+250", "-550", "?451"] : ["?451", "-550", "?451"]), "\(why)")
+      // Before that it cannot have delivered anything.
+      before.disconnect(why)
+      #expect(Self.outcomes(&before) == ["~451", "-550", "~451"], "\(why)")
+    }
+  }
+
+  private static func outcomes(_ client: inout SMTPClient) -> [String] {
+    while true {
+      switch client.next() {
+      case .finished(let outcomes): return outcomes.map(Dialogue.symbol)
+      case .needInput, .idle, .closed: return []
+      case .send, .startTLS, .sendBody: continue
+      }
+    }
+  }
+
   @Test func aBodyIsCalledOffByTheNextHop() {
     var client = SMTPClient(profile: ClientProfile(heloName: "me.test"))
     client.start(DeliveryJob(sender: "", recipients: ["a@b.test"], bodyBytes: 100))

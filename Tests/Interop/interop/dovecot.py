@@ -1,18 +1,22 @@
-"""A Dovecot of our own: LMTP on loopback, users from the gateway's passwd-file, Maildirs in a temporary folder. Started by root."""
+"""A Dovecot of our own: LMTP and IMAP on loopback, users from the gateway's passwd-file, Maildirs in a temporary folder. Started by root."""
 
 import os
 import pwd
+import signal
+import socket
+import subprocess
 from pathlib import Path
 
 from .base import end, find, free_block, new_folder, poll, run, spawn, tail
 from .mailboxes import Folder
+from .postfix import descendants
 from .wire import Wire
 
 _CONFIGURATION = """
 base_dir = {folder}/run
 log_path = {folder}/dovecot.log
 info_log_path = {folder}/dovecot.log
-protocols = lmtp
+protocols = imap lmtp
 listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
@@ -22,6 +26,12 @@ mail_location = maildir:~/Maildir
 postmaster_address = postmaster@pec.alfa.test
 hostname = dovecot.example.test
 lmtp_save_to_detail_mailbox = no
+passdb {{
+  driver = passwd-file
+  args = username_format=%u {folder}/masters
+  master = yes
+  result_success = continue
+}}
 passdb {{
   driver = passwd-file
   args = username_format=%u {users}
@@ -37,6 +47,12 @@ service lmtp {{
   }}
   unix_listener lmtp {{
     mode = 0666
+  }}
+}}
+service imap-login {{
+  inet_listener imap {{
+    address = 127.0.0.1
+    port = {imap}
   }}
 }}
 service stats {{
@@ -83,6 +99,10 @@ service quota-status {{
 """
 
 
+#: Who may look into every mailbox.
+MASTER = "ceralacca"
+
+
 class Dovecot:
     """`users`: the passwd-file that the gateway uses too. Dovecot's LMTP refuses who is not in it."""
 
@@ -90,6 +110,7 @@ class Dovecot:
         """`more`: further lines of its configuration."""
         self.folder = new_folder("dovecot")
         self.port = port or free_block(1)
+        self.imap = free_block(1)
         owner = pwd.getpwnam("nobody")
         for part in ("run", "mail"):
             (self.folder / part).mkdir()
@@ -98,9 +119,14 @@ class Dovecot:
         copy = self.folder / "users"
         copy.write_bytes(users.read_bytes())
         copy.chmod(0o644)
+        masters = self.folder / "masters"
+        masters.write_text(f"{MASTER}:{{PLAIN}}{MASTER}-secret\n")
+        masters.chmod(0o644)
+        self.password = self.folder / "master.password"
+        self.password.write_text(f"{MASTER}-secret\n")
         self.configuration = self.folder / "dovecot.conf"
         self.configuration.write_text(
-            _CONFIGURATION.format(folder=self.folder, users=copy, uid=owner.pw_uid, gid=owner.pw_gid, port=self.port) + more
+            _CONFIGURATION.format(folder=self.folder, users=copy, uid=owner.pw_uid, gid=owner.pw_gid, port=self.port, imap=self.imap) + more
         )
         self.log = self.folder / "dovecot.log"
         self.socket = self.folder / "run" / "lmtp"
@@ -123,6 +149,23 @@ class Dovecot:
         if self.process:
             end(self.process)
 
+    def kill(self) -> None:
+        """`kill -9` of the master and of all that it started."""
+        kill_dovecot(self.process, self.folder / "run")
+
+    def asked(self, port: int | None = None) -> str:
+        """The gateway's `mailboxes.imap` for it, or for a line to it."""
+        return f'{{ url: "imap://127.0.0.1:{port or self.imap}", user: {MASTER}, passwordFile: "{self.password}" }}'
+
+    def doveadm(self, *arguments: str) -> str:
+        done = run([find("doveadm"), "-c", self.configuration, *arguments])
+        assert done.returncode == 0, f"doveadm {arguments}: {done.stderr.decode()}"
+        return done.stdout.decode()
+
+    def folder_of(self, address: str, name: str) -> Folder:
+        """A folder of a mailbox beside its inbox (Maildir++)."""
+        return Folder(self.folder / "mail" / address / "Maildir" / f".{name}")
+
     def mailbox(self, address: str) -> Folder:
         return Folder(self.folder / "mail" / address / "Maildir")
 
@@ -134,3 +177,26 @@ class Dovecot:
     def knows(self, user: str, password: str) -> bool:
         """Whether Dovecot itself accepts this user from the shared passwd-file."""
         return run([find("doveadm"), "-c", self.configuration, "auth", "test", user, password]).returncode == 0
+
+
+def kill_dovecot(master: subprocess.Popen, run: Path) -> None:
+    """`kill -9` of a Dovecot's master and of all that it started; returns when nobody listens at its sockets any more."""
+    below = [master.pid, *descendants(master.pid)]
+    for pid in below:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    master.wait(20)
+    # What it was starting at that moment ends by itself, without its master.
+    poll(lambda: not any(_listens(place) for place in run.rglob("*") if place.is_socket()), 30, "the end of Dovecot's processes")
+    (run / "master.pid").unlink(missing_ok=True)
+
+
+def _listens(place: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(place))
+            return True
+        except OSError:
+            return False

@@ -14,6 +14,7 @@ import subprocess
 from pathlib import Path
 
 from .base import REPOSITORY, end, executable, find, poll, run, spawn, tail
+from .dovecot import kill_dovecot
 from .lab import Gateway, Yaml
 from .mailboxes import Folder, Stored
 from .postfix import descendants, python_for_everybody
@@ -23,7 +24,7 @@ from .wire import Wire, client_context
 EXAMPLES = REPOSITORY / "Appliance" / "topologies"
 
 #: Ports of the examples, as offsets from the laboratory's first port. 25, 587 and 465 are where the other provider looks for alfa.
-PORTS = {587: 1, 465: 2, 25: 3, 10025: 4, 10024: 5, 10026: 6, 10027: 7, 8891: 8, 993: 9}
+PORTS = {587: 1, 465: 2, 25: 3, 10025: 4, 10024: 5, 10026: 6, 10027: 7, 8891: 8, 993: 9, 143: 10}
 
 #: What stands in an example's file, and what stands there in the test, in this order. `{root}` is the host's root folder here.
 SUBSTITUTIONS = [
@@ -105,7 +106,7 @@ class Topology(Gateway):
         self.configuration = self.etc / "ceralacca" / "ceralacca.yaml"
         self.dovecot = self.opendkim = self.master = None
         self._install()
-        yaml = Yaml(self.configuration.read_text()).limits(firstRetrySeconds=1, lastRetrySeconds=2)
+        yaml = Yaml(self.configuration.read_text()).limits(firstRetrySeconds=1, lastRetrySeconds=2, uncertainSeconds=3)
         if edit:
             edit(yaml)
         self.configuration.write_text(yaml.text)
@@ -228,6 +229,11 @@ class Topology(Gateway):
         if self.dovecot:
             end(self.dovecot)
             self.dovecot = None
+
+    def kill_dovecot(self) -> None:
+        """`kill -9` of all that is Dovecot's."""
+        kill_dovecot(self.dovecot, self.root / "run/dovecot")
+        self.dovecot = None
 
     def postfix_queue(self) -> list[str]:
         """What waits in Postfix, a line of JSON each."""

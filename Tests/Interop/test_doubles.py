@@ -1,0 +1,238 @@
+"""No message is twice in a mailbox. LMTP has no memory: what was handed over and not answered may be there or not, so the mailbox is
+asked by IMAP before it is handed over again. The server is a real Dovecot; the line to it can be cut at the worst moments."""
+
+import re
+import sqlite3
+
+from interop.base import note, poll
+from interop.cutting import Line
+from interop.dovecot import Dovecot
+from interop.lab import ALDO, ANNA
+from interop.provider import Letter
+from test_mailboxes import Mailboxes, mailboxes
+
+#: How long a hand-over that was cut off rests before the mailbox is asked.
+REST = 3
+
+
+class Doubles(Mailboxes):
+    def start(self, asks: bool = True, **limits) -> None:
+        self.gateway_ = self.gateway("{ maildir: mail }", **{"uncertainSeconds": REST, **limits})
+        self.judge = self.gateway_.judge
+        self.dovecot = Dovecot(self.users(self.gateway_)).start()
+        self.addCleanup(self.dovecot.stop)
+        self.lmtp, self.imap = Line(self.dovecot.port), Line(self.dovecot.imap)
+        for line in (self.lmtp, self.imap):
+            self.addCleanup(line.stop)
+        imap = f", imap: {self.dovecot.asked(self.imap.port)}" if asks else ""
+        text = self.gateway_.configuration.read_text()
+        self.gateway_.configuration.write_text(mailboxes(text, f'{{ lmtp: "127.0.0.1:{self.lmtp.port}"{imap} }}'))
+        self.gateway_.start()
+
+    def letter(self, *recipients: str, **options) -> Letter:
+        return self.post(self.gateway_, list(recipients), **options)
+
+    def arrives(self, letter: Letter, *recipients: str, seconds: float = 60) -> None:
+        """One delivery receipt about each, and one copy in each mailbox."""
+        self.final(self.gateway_, letter, dict.fromkeys(recipients, "avvenuta-consegna"), seconds)
+        for each in recipients:
+            self.holds(self.dovecot.mailbox(each), letter)
+
+    def details(self, letter: Letter, recipient: str) -> list[str]:
+        """What the certified log says of a delivery."""
+        rows = self.gateway_.events(letter.certified.pec_id)
+        return [row.get("detail") or "" for row in rows if row["event"] == "avvenuta-consegna" and row.get("recipient") == recipient]
+
+    def cut(self, manner: str, after: int = 0, cuts: int = 1) -> None:
+        """The next message meets a cut line; the ones after it do not."""
+        self.lmtp.manner, self.lmtp.after = manner, after
+        self.due = self.lmtp.cuts + cuts
+
+    def was_cut(self) -> None:
+        poll(lambda: self.lmtp.cuts >= self.due, 30, "a cut of the line")
+        self.lmtp.manner = "pass"
+
+    def log(self) -> str:
+        return self.gateway_.log.read_text("utf-8", "replace")
+
+
+class Cuts(Doubles):
+    def test_the_answers_are_lost(self):
+        """It is there, nobody heard it: found, and not handed over again."""
+        self.start()
+        self.cut("answer")
+        letter = self.letter(ANNA, ALDO)
+        self.was_cut()
+        self.arrives(letter, ANNA, ALDO)
+        for each in (ANNA, ALDO):
+            self.assertEqual(self.details(letter, each), ["2.0.0 found in the mailbox, folder INBOX"])
+        self.assertEqual(self.log().count("had succeeded"), 2)
+
+    def test_without_the_key_it_comes_twice(self):
+        """What the question is for: the same cut, and nobody to ask."""
+        self.start(asks=False)
+        self.cut("answer")
+        letter = self.letter(ANNA)
+        self.was_cut()
+        self.final(self.gateway_, letter, {ANNA: "avvenuta-consegna"})
+        self.holds(self.dovecot.mailbox(ANNA), letter, 2)
+
+    def test_the_second_answer_is_lost(self):
+        """The first recipient's answer counts, the second's mailbox is asked."""
+        self.start()
+        self.cut("answer", after=1)
+        letter = self.letter(ANNA, ALDO)
+        self.was_cut()
+        self.arrives(letter, ANNA, ALDO)
+        found = [self.details(letter, each)[0].startswith("2.0.0 found") for each in (ANNA, ALDO)]
+        self.assertEqual(sorted(found), [False, True])
+
+    def test_the_message_never_arrived(self):
+        """Nobody can tell from the gateway's side; the mailbox can."""
+        self.start()
+        self.cut("message")
+        letter = self.letter(ANNA, ALDO)
+        self.was_cut()
+        self.arrives(letter, ANNA, ALDO)
+        self.assertEqual(self.log().count("does not have what was in hand"), 2)
+
+    def test_again_and_again(self):
+        """Cut off each time, now before it arrived and now after."""
+        self.start()
+        self.cut("message", cuts=2)
+        letter = self.letter(ANNA)
+        self.was_cut()
+        self.cut("answer")
+        self.was_cut()
+        self.arrives(letter, ANNA)
+        self.assertEqual(self.details(letter, ANNA), ["2.0.0 found in the mailbox, folder INBOX"])
+
+    def test_filed_elsewhere(self):
+        """A rule, or the holder, has moved it meanwhile."""
+        self.start()
+        self.dovecot.doveadm("mailbox", "create", "-u", ANNA, "Archivio.Posta \"certificata\"", "Vuota")
+        self.cut("answer")
+        letter = self.letter(ANNA)
+        self.was_cut()
+        self.dovecot.doveadm("move", "-u", ANNA, "Archivio.Posta \"certificata\"", "mailbox", "INBOX", "all")
+        self.final(self.gateway_, letter, {ANNA: "avvenuta-consegna"})
+        self.holds(self.dovecot.folder_of(ANNA, "Archivio.Posta \"certificata\""), letter)
+        self.assertEqual([each.name for each in (self.dovecot.mailbox(ANNA).path / "new").iterdir()], [])
+        self.assertIn("Archivio.Posta", self.details(letter, ANNA)[0])
+
+    def test_nothing_is_touched(self):
+        """The holder sees no trace of the question: what was new and unread still is."""
+        self.start()
+        self.arrives(self.letter(ANNA), ANNA)
+        self.cut("answer")
+        letter = self.letter(ANNA)
+        self.was_cut()
+        self.arrives(letter, ANNA)
+        self.assertEqual(len(list((self.dovecot.mailbox(ANNA).path / "new").iterdir())), 2)
+
+    def test_another_message_with_the_same_message_id(self):
+        """A stranger's Message-ID proves nothing: what was never handed over is not taken for what is there."""
+        self.start()
+
+        def stranger(text: str) -> None:
+            with self.gateway_.incoming() as wire:
+                for command in ("MAIL FROM:<giulia@posta.example.test>", f"RCPT TO:<{ANNA}>"):
+                    wire.expect(command, 250)
+                reply = wire.data(
+                    f"From: giulia@posta.example.test\r\nTo: {ANNA}\r\nSubject: {text}\r\nMessage-ID: <sempre.lo.stesso@posta.example.test>\r\n"
+                    f"Date: Sun, 22 Nov 2026 10:00:00 +0100\r\n\r\n{text}\r\n".encode()
+                )
+                self.assertEqual(reply.code, 250, reply)
+
+        stranger("il primo")
+        self.gateway_.settled()
+        self.cut("message")
+        stranger("il secondo")
+        self.was_cut()
+        self.gateway_.settled()
+        for text in ("il primo", "il secondo"):
+            self.assertEqual(len(self.dovecot.mailbox(ANNA).matching(lambda stored: text.encode() in stored.octets)), 1, text)
+
+    def test_nobody_answers_the_question(self):
+        """It waits, and is not lost; what is in no doubt goes on. When the question is answered, so is the wait."""
+        self.start()
+        self.imap.manner = "refuse"
+        self.cut("answer")
+        letter = self.letter(ANNA)
+        self.was_cut()
+        poll(lambda: "could not be asked" in self.log(), 30, "a question without answer")
+        other = self.letter(ALDO)
+        poll(lambda: set(self.words(other)) == {ALDO}, 30, "the delivery of what is in no doubt")
+        self.holds(self.dovecot.mailbox(ALDO), other)
+        self.assertEqual(self.words(letter), {})
+        self.assertIn("could not be asked", self.gateway_.queue()[0]["lastError"])
+        self.holds(self.dovecot.mailbox(ANNA), letter)
+        self.imap.manner = "pass"
+        self.arrives(letter, ANNA)
+
+    def test_nobody_ever_answers(self):
+        """Its time is over: delivery is said to be unconfirmed, which is true whether it is there or not."""
+        self.start(giveUpHours=0.003)
+        self.imap.manner = "refuse"
+        self.cut("answer")
+        letter = self.letter(ANNA)
+        self.was_cut()
+        words = self.final(self.gateway_, letter, {ANNA: "altro"})
+        self.assertIn("non è stata confermata", words[ANNA].message.data.extended_error)
+        self.holds(self.dovecot.mailbox(ANNA), letter)
+
+    def test_an_end_in_order_forgets_no_doubt(self):
+        """The gateway is stopped in order while a doubt is open, and while another's answer is outstanding."""
+        self.start(uncertainSeconds=8)
+        self.cut("answer")
+        letter = self.letter(ANNA)
+        self.was_cut()
+        self.gateway_.stop()
+        self.gateway_.start()
+        self.arrives(letter, ANNA)
+        self.assertEqual(self.details(letter, ANNA), ["2.0.0 found in the mailbox, folder INBOX"])
+
+
+class Stops(Doubles):
+    def run_row(self) -> tuple[int, int]:
+        ledger = self.gateway_.folder / "alfa" / "data" / "ledger.sqlite"
+        with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as rows:
+            return rows.execute("SELECT is_ended, doubtful_until FROM runs").fetchone()
+
+    def logins(self) -> int:
+        return self.dovecot.log.read_text("utf-8", "replace").count("imap-login: Info: Login")
+
+    def test_ends_in_order_under_load(self):
+        """SIGTERM waits for what is in hand: nothing is in doubt, and nobody is asked anything."""
+        self.start()
+        letters = []
+        for _ in range(4):
+            letters += [self.letter(ANNA, ALDO) for _ in range(8)]
+            self.assertEqual(self.gateway_.stop(), 0)
+            self.assertEqual(self.run_row(), (1, -(2**63)))
+            self.gateway_.start()
+        for letter in letters:
+            self.arrives(letter, ANNA, ALDO)
+        self.assertEqual(self.logins(), 0)
+
+    def test_kills_of_the_gateway_under_load(self):
+        self.kills(lambda: (self.gateway_.kill(), self.gateway_.start()))
+        self.assertEqual(self.run_row()[0], 0)
+
+    def test_kills_of_dovecot_under_load(self):
+        self.kills(lambda: (self.dovecot.kill(), self.dovecot.start()))
+
+    def test_kills_of_both_under_load(self):
+        self.kills(lambda: (self.gateway_.kill(), self.dovecot.kill(), self.dovecot.start(), self.gateway_.start()))
+
+    def kills(self, strike) -> None:
+        """Again and again, at moments when envelopes are being handed over: one copy and one receipt each."""
+        self.start(connectionsPerDestination=4)
+        letters: list[Letter] = []
+        for size in (6, 9, 12, 7):
+            letters += [self.letter(ANNA, ALDO) for _ in range(size)]
+            strike()
+        for letter in letters:
+            self.arrives(letter, ANNA, ALDO)
+        found = len(re.findall("had succeeded", self.log()))
+        note(f"found in a mailbox and not handed over again: {found}")

@@ -1,0 +1,125 @@
+import Limits
+import PEC
+import Testing
+
+@testable import Journey
+
+@Suite struct HandOverDoubtsTests {
+  private static func entry(_ id: String, createdAt: Int64 = 1000, _ recipients: [String] = ["a@x.test", "b@x.test"]) -> QueueEntry {
+    QueueEntry(
+      id: id, pecID: "p1", messageID: "p1.x", kind: .envelope, sender: "s@y.test", recipients: recipients, route: .mailbox,
+      content: [], createdAt: createdAt, dueAt: createdAt)
+  }
+
+  private static func doubts(createdBy: Int64 = .min, capacity: Int = 10) -> HandOverDoubts {
+    HandOverDoubts(createdBy: createdBy, at: 1000, graceSeconds: 30, capacity: capacity)
+  }
+
+  @Test func nothingIsInDoubtAfterAnOrderlyEnd() {
+    let doubts = Self.doubts()
+    let entry = Self.entry("e1")
+    #expect(doubts.standing(of: entry, for: entry.recipients, at: 1000) == .certain)
+    #expect(!doubts.isOpen)
+  }
+
+  /// What the queue had when the process before this one was killed is asked about for as long as it is there, each time.
+  @Test func allThatAnEarlierRunLeftIsInDoubt() {
+    var doubts = Self.doubts(createdBy: 1000)
+    let entry = Self.entry("e1")
+    #expect(doubts.standing(of: entry, for: entry.recipients, at: 1000) == .tooEarly(until: 1030))
+    #expect(doubts.standing(of: entry, for: entry.recipients, at: 1029) == .tooEarly(until: 1030))
+    #expect(doubts.standing(of: entry, for: entry.recipients, at: 1030) == .doubtful(entry.recipients))
+    #expect(doubts.standing(of: entry, for: ["b@x.test"], at: 1030) == .doubtful(["b@x.test"]))
+    #expect(doubts.standing(of: Self.entry("e2", createdAt: 1001), for: ["a@x.test"], at: 1001) == .certain)
+    doubts.isAbsent("e1", for: entry.recipients)
+    #expect(doubts.standing(of: entry, for: entry.recipients, at: 1060) == .doubtful(entry.recipients))
+    // The ledger keeps that it is so: it is no doubt of this run's.
+    #expect(!doubts.isOpen)
+  }
+
+  @Test func whoWasCutOffIsAskedAndNobodyElse() {
+    var doubts = Self.doubts()
+    let entry = Self.entry("e1")
+    doubts.cutOff("e1", for: [], at: 2000)
+    #expect(!doubts.isOpen)
+    doubts.cutOff("e1", for: ["b@x.test"], at: 2000)
+    #expect(doubts.isOpen)
+    #expect(doubts.standing(of: entry, for: ["a@x.test"], at: 2000) == .certain)
+    #expect(doubts.standing(of: entry, for: entry.recipients, at: 2029) == .tooEarly(until: 2030))
+    #expect(doubts.standing(of: entry, for: entry.recipients, at: 2030) == .doubtful(["b@x.test"]))
+    #expect(doubts.standing(of: Self.entry("e2"), for: entry.recipients, at: 2000) == .certain)
+    // Cut off again after it had been handed over again.
+    doubts.isAbsent("e1", for: ["b@x.test"])
+    #expect(doubts.standing(of: entry, for: entry.recipients, at: 2031) == .certain)
+    doubts.cutOff("e1", for: ["a@x.test", "b@x.test"], at: 2040)
+    #expect(doubts.standing(of: entry, for: entry.recipients, at: 2069) == .tooEarly(until: 2070))
+    doubts.remain(["a@x.test"], of: "e1")
+    #expect(doubts.standing(of: entry, for: entry.recipients, at: 2070) == .doubtful(["a@x.test"]))
+    doubts.remain([], of: "e1")
+    #expect(!doubts.isOpen)
+  }
+
+  @Test func bothKindsWaitForTheLater() {
+    var doubts = Self.doubts(createdBy: 1000)
+    let entry = Self.entry("e1")
+    doubts.cutOff("e1", for: ["a@x.test"], at: 1040)
+    #expect(doubts.standing(of: entry, for: entry.recipients, at: 1069) == .tooEarly(until: 1070))
+    #expect(doubts.standing(of: entry, for: entry.recipients, at: 1070) == .doubtful(entry.recipients))
+  }
+
+  /// More than can be remembered: all that is there by then is in doubt, and so is the end of the run.
+  @Test func aboveTheBoundEverythingIsInDoubt() {
+    var doubts = Self.doubts(capacity: 2)
+    for id in ["e1", "e2"] { doubts.cutOff(id, for: ["a@x.test"], at: 2000) }
+    doubts.cutOff("e2", for: ["b@x.test"], at: 2000)
+    #expect(doubts.standing(of: Self.entry("e4"), for: ["a@x.test"], at: 2000) == .certain)
+    doubts.cutOff("e3", for: ["a@x.test"], at: 2000)
+    for id in ["e1", "e2", "e3", "e4"] {
+      #expect(doubts.standing(of: Self.entry(id, createdAt: 2000), for: ["c@x.test"], at: 2030) == .doubtful(["c@x.test"]), "\(id)")
+    }
+    #expect(doubts.standing(of: Self.entry("e5", createdAt: 2001), for: ["c@x.test"], at: 2030) == .certain)
+    for id in ["e1", "e2", "e3"] { doubts.remain([], of: id) }
+    #expect(doubts.isOpen)
+  }
+}
+
+@Suite struct HandOverMarksTests {
+  private static func entry(_ kind: MessageKind, reception: String? = nil) -> QueueEntry {
+    QueueEntry(
+      id: "e1", pecID: "p1", messageID: "m1.opec@alfa.test", kind: kind, sender: "", recipients: ["a@x.test"], route: .mailbox,
+      content: [], createdAt: 0, dueAt: 0, reception: reception)
+  }
+
+  private static func marks(_ head: String, _ entry: QueueEntry) -> [String] {
+    HandOverMarks.of(Array(head.utf8), entry, limits: MessageLimits()).map { "\($0.field): \($0.text)" }
+  }
+
+  /// What is passed on is told by the line that we put on top, and by nothing that its sender wrote.
+  @Test func ourTraceLine() {
+    let trace = String(
+      decoding: Composer.receivedLine(
+        from: "192.0.2.7", name: "mx; id x;.test", helo: "a id b;", by: "mx.alfa.test", protocolName: "ESMTPS", id: "r5.20261122@alfa.test",
+        at: Instant(unixSeconds: 1_795_323_141, utcOffsetSeconds: 3600)), as: UTF8.self)
+    let foreign =
+      "Received: from x by y with ESMTP id theirs-0001;\r\n\tSun, 22 Nov 2026 10:00:00 +0100\r\nMessage-ID: <copied@b.test>\r\n\r\n"
+    #expect(Self.marks(trace + foreign, Self.entry(.envelope, reception: "r5")) == ["Received: id r5.20261122@alfa.test;"])
+    #expect(Self.marks("Subject: x\r\n" + trace + "\r\n", Self.entry(.envelope, reception: "r5")).isEmpty)
+    #expect(Self.marks(trace + "\r\n", Self.entry(.acceptance)).isEmpty)
+  }
+
+  @Test func ourBoundary() {
+    let type = "Content-Type: multipart/signed; micalg=sha-256;\r\n\tboundary=\"=_ceralacca_S0123456789ABCDEF\"\r\n"
+    let mark = "Content-Type: =_ceralacca_S0123456789ABCDEF"
+    #expect(Self.marks("Subject: x\r\n\(type)\r\n", Self.entry(.acceptance)) == [mark])
+    #expect(Self.marks("Subject: x\r\n\(type.replacing("\"", with: ""))\r\n", Self.entry(.anomaly, reception: "r")) == [mark])
+    // A short one is not of our making, and what stands in the body is no header.
+    #expect(Self.marks("Content-Type: multipart/mixed; boundary==_ceralacca_x\r\n\r\n", Self.entry(.acceptance)).isEmpty)
+    #expect(Self.marks("Subject: x\r\n\r\n\(type)", Self.entry(.acceptance)).isEmpty)
+  }
+
+  @Test func aMessageIDOnlyWhereItIsOurs() {
+    let head = "Message-ID: <m1.opec@alfa.test>\r\nContent-Type: text/plain\r\n\r\n"
+    #expect(Self.marks(head, Self.entry(.arrivalNotice)) == ["Message-ID: m1.opec@alfa.test"])
+    #expect(Self.marks(head, Self.entry(.anomaly, reception: "r")).isEmpty)
+  }
+}
