@@ -124,7 +124,7 @@ let package = Package(
     room(
       "Gateway",
       [
-        "Octets", "Limits", "Threading", "MIMEStream", "SMTPWire", "PEC", "Reception", "Journey", "EventLoop", "TLSPipe",
+        "Octets", "Digests", "Limits", "Threading", "MIMEStream", "SMTPWire", "PEC", "Reception", "Journey", "EventLoop", "TLSPipe",
         "Signing", "Spool", "Ledger", "Mailstore", "Accounts", "ProviderIndex", "WebFetch", "LDAPSearch", "Configuration", "ScanWire",
         "Scanning", "Quarantine", "ClockWatch", "Extracts", "Sealing", "LogRequests", "DovecotWire", "MailRouting", "NameResolution",
         "Metering", "HTTPService", "MailboxSearch", log,

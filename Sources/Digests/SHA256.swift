@@ -49,6 +49,9 @@ public final class SHA256Stream {
   /// Continues with `octets`.
   public func update(_ octets: [UInt8]) { context.add(octets) }
 
+  /// Continues with `octets`.
+  public func update(_ octets: Span<UInt8>) { context.add(octets) }
+
   /// The digest of all that came since the last `finish`.
   public func finish() -> [UInt8] {
     defer { context.begin() }
@@ -104,6 +107,12 @@ private struct DigestContext {
 
   func add(_ octets: [UInt8]) {
     // The array owns the octets and outlives the call.
+    let taken = unsafe octets.withUnsafeBytes { unsafe EVP_DigestUpdate(pointer, $0.baseAddress, $0.count) }
+    precondition(taken == 1, "OpenSSL cannot continue a digest")
+  }
+
+  func add(_ octets: Span<UInt8>) {
+    // Whoever gave the span owns the octets, and they outlive the call.
     let taken = unsafe octets.withUnsafeBytes { unsafe EVP_DigestUpdate(pointer, $0.baseAddress, $0.count) }
     precondition(taken == 1, "OpenSSL cannot continue a digest")
   }

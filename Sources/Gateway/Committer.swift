@@ -126,6 +126,13 @@ private struct PreparedPlan: Sendable {
   var kinds: [MessageKind] = []
   /// Told why it failed; nil when it is durable.
   var then: @Sendable (String?) -> Void
+  /// Told instead which transaction the same message became, when a trusted peer hands it over again.
+  var repeated: (@Sendable (String) -> Void)?
+
+  /// What tells that it is the same, and the time (Unix seconds).
+  var handOver: (key: HandOverKey, at: Int64)? {
+    if case .handedOver(let key, _, let at)? = changes.first { (key, at) } else { nil }
+  }
 }
 
 /// The work table of the thread that commits.
@@ -139,9 +146,33 @@ private struct LedgerDesk: Sendable {
 
   /// One transaction for all of them, and the wake-up.
   func perform(_ plans: [PreparedPlan], _ breakage: Breakage) {
+    let plans = first(of: plans)
+    if plans.isEmpty { return }
     guard let reason = commit(plans) else { return }
     breakage.note(reason)
     logger.critical("storage failed; nothing is accepted until a restart: \(reason)")
+  }
+
+  /// Without what a trusted peer hands over again: nothing else writes, so what is not known now is not known when it is committed.
+  private func first(of plans: [PreparedPlan]) -> [PreparedPlan] {
+    guard plans.contains(where: { $0.handOver != nil }) else { return plans }
+    var seen: Set<HandOverKey> = []
+    return plans.filter { plan in
+      guard let (key, at) = plan.handOver else { return true }
+      do {
+        if let known = try ledger.transaction(handedOverAs: key, at: at) {
+          spool.release(plan.deliveries.flatMap(\.entry.content))
+          plan.repeated?(known)
+          return false
+        }
+      } catch {
+        fail([plan], "\(error)", spool)
+        return false
+      }
+      if seen.insert(key).inserted { return true }
+      fail([plan], "the same message is being taken at this moment", spool)
+      return false
+    }
   }
 
   /// Returns the reason when storage broke for good.
@@ -251,9 +282,9 @@ private struct SpoolDesk: Sendable {
       }
     }
     let kinds = plan.messages.compactMap(\.entries.first?.kind)
-    return PreparedPlan(changes: changes, deliveries: deliveries, kinds: kinds) { failure in
-      address.send(failure.map { .failed($0) } ?? .committed)
-    }
+    return PreparedPlan(
+      changes: changes, deliveries: deliveries, kinds: kinds, then: { address.send($0.map { .failed($0) } ?? .committed) },
+      repeated: { address.send(.repeated($0)) })
   }
 
   private func store(_ body: BodyContent) throws(SpoolError) -> [StoredRange] {

@@ -17,6 +17,8 @@ enum Completion: Sendable {
   case signature([UInt8])
   /// A commit is durable, and what it puts into the queue is on its way to the lanes.
   case committed
+  /// Nothing was committed: the same was handed over before, and became that transaction.
+  case repeated(String)
   /// A mailbox took, or refused, a message.
   case mailbox([RecipientFate])
   /// What was found out about a message from outside.

@@ -42,7 +42,10 @@ final class SMTPSession {
     var walker: MessageWalker
     var bytes = 0
     let beganAt: UInt64
-    init(intake: BodyIntake, walker: MessageWalker, beganAt: UInt64) {
+    /// Of what a trusted peer hands over.
+    let digest: HandOverDigest?
+    init(intake: BodyIntake, walker: MessageWalker, beganAt: UInt64, digest: HandOverDigest?) {
+      self.digest = digest
       self.intake = intake
       self.walker = walker
       self.beganAt = beganAt
@@ -362,7 +365,7 @@ final class SMTPSession {
       intake: intake,
       // The protocol machine has refused bare CR and LF and long lines already.
       walker: MessageWalker(limits: limits.message, watchedBoundaryPrefix: Composer.boundaryPrefix, checksLines: false),
-      beganAt: lane.loop.now)
+      beganAt: lane.loop.now, digest: HandOverDigest(for: listener.profile.trust))
     smtp.answer(.startInput)
   }
 
@@ -370,6 +373,7 @@ final class SMTPSession {
     guard let body else { return }
     body.bytes += octets.count
     body.walker.feed(octets)
+    body.digest?.update(octets)
     if let kept { body.intake.append(kept) } else { body.intake.append(octets) }
     let limits = shared.limits
     let isShort = shared.counters.intakeBytesInMemory.load(ordering: .relaxed) > limits.storage.intakeMemoryBytes
@@ -467,7 +471,8 @@ final class SMTPSession {
       SubmissionRun(lane: lane, content: content, client: client, answer: answer).start(
         Arrival(
           submission: Submission(reversePath: sender, forwardPaths: recipients, facts: facts), instant: shared.now(),
-          sequence: shared.counters.nextSequence(), random: .drawn(), directory: shared.index.snapshot, choices: shared.choices.snapshot))
+          sequence: shared.counters.nextSequence(), random: .drawn(), directory: shared.index.snapshot, choices: shared.choices.snapshot,
+          handOver: body.digest?.key(sender, recipients, facts, shared.limits.storage)))
     }
   }
 

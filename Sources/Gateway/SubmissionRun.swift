@@ -65,6 +65,10 @@ final class SubmissionRun {
     case .committed:
       perform(journey.handle(.committed))
       if !logged.word.isEmpty { lane.shared.logger.info("\(logged.word)", metadata: logged.metadata) }
+    case .repeated(let pecID):
+      lane.shared.logger.notice(
+        "handed over again", metadata: ["id": "\(pecID)", "client": "\(client?.address ?? "-")", "from": "\(client?.user ?? "-")"])
+      perform(journey.handle(.repeated(of: pecID)))
     case .failed(let reason):
       lane.shared.logger.error("a message was answered 451, it could not be stored: \(reason)")
       perform(journey.handle(.commitFailed(reason)))

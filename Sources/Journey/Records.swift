@@ -423,4 +423,24 @@ public enum LedgerChange: Sendable, Equatable {
   /// What is chosen for a mailbox or domain (in lower case) from now on, in place of what was; an empty choice removes it. The time is in
   /// Unix seconds.
   case choice(HolderChoice, of: String, changedAt: Int64)
+  /// A trusted peer handed over what has this key, and it became that transaction; the first of a plan's changes. The time is in Unix
+  /// seconds.
+  case handedOver(HandOverKey, pecID: String, at: Int64)
+}
+
+/// What a trusted peer handed over, octet for octet: who hands the same over again has not heard our answer.
+public struct HandOverKey: Sendable, Hashable {
+  /// SHA-256 of reverse path, recipients and message.
+  public var digest: [UInt8]
+  /// For how long it is known.
+  public var seconds: Int64
+  /// Keys that are too old, of which so many are forgotten with each new one.
+  public var forgottenAtOnce: Int
+
+  /// A key with its bounds.
+  public init(digest: [UInt8], seconds: Int64, forgottenAtOnce: Int) {
+    self.digest = digest
+    self.seconds = seconds
+    self.forgottenAtOnce = forgottenAtOnce
+  }
 }

@@ -18,12 +18,15 @@ public struct Arrival: Sendable {
   public var request: LogRequestRecord?
   /// What holders have chosen, at that instant.
   public var choices: HolderChoices
+  /// What a trusted peer handed over, where it may hand it over again; nil elsewhere.
+  public var handOver: HandOverKey?
 
   /// A message that came in at this instant.
   public init(
     submission: Submission, instant: Instant, sequence: UInt64, random: RandomBits, directory: ProviderDirectory,
-    request: LogRequestRecord? = nil, choices: HolderChoices = HolderChoices()
+    request: LogRequestRecord? = nil, choices: HolderChoices = HolderChoices(), handOver: HandOverKey? = nil
   ) {
+    self.handOver = handOver
     self.choices = choices
     self.request = request
     self.submission = submission
@@ -47,6 +50,8 @@ public struct SubmissionJourney: Sendable {
     case signed([[UInt8]])
     case signingFailed(String)
     case committed
+    /// Nothing was committed: this very message was handed over before, and became that transaction.
+    case repeated(of: String)
     case commitFailed(String)
   }
 
@@ -82,6 +87,7 @@ public struct SubmissionJourney: Sendable {
     var note = ""
     /// The request that the message answers.
     var request: LogRequestRecord?
+    var handOver: HandOverKey?
 
     var isAccepted: Bool { faults.isEmpty && threat == nil }
   }
@@ -115,11 +121,17 @@ public struct SubmissionJourney: Sendable {
       state = .done
       // The envelope points at the original for as long as it is queued; a notice never does (RFC 6109 §3.1.2).
       return [.reply(verdict), .releaseOriginal, .finished]
+    case (.committing, .repeated(let pecID)):
+      state = .done
+      // The first answer was lost; this is the same one, with nothing behind it.
+      let same = Verdict(code: 250, enhanced: "2.0.0", text: "Ok: handed over before, as \(pecID)")
+      return [.reply(same), .releaseOriginal, .finished]
     case (.committing, .commitFailed): return fail()
     case (.expectingMessage, .scanned), (.expectingMessage, .signed), (.expectingMessage, .signingFailed), (.expectingMessage, .committed),
       (.expectingMessage, .commitFailed), (.checking, .received), (.checking, .signed), (.checking, .signingFailed), (.checking, .scanned),
       (.checking, .committed), (.checking, .commitFailed), (.refusing, .received), (.refusing, .scanned), (.refusing, .committed),
       (.refusing, .commitFailed), (.committing, .received), (.committing, .scanned), (.committing, .signed), (.committing, .signingFailed),
+      (.expectingMessage, .repeated), (.checking, .repeated), (.refusing, .repeated), (.done, .repeated),
       (.done, .received), (.done, .scanned), (.done, .signed), (.done, .signingFailed), (.done, .committed), (.done, .commitFailed):
       preconditionFailure("a submission's journey was told \(event) in the wrong state")
     }
@@ -139,7 +151,9 @@ public struct SubmissionJourney: Sendable {
       return [.commit(plan(work, signatures))]
     case .stop(let threat):
       let notice = point.composer.nonAcceptanceVirus(work.facts, threat: threat.name, boundarySeed: work.random.boundary(3))
-      return refuse(Work(facts: work.facts, random: work.random, threat: threat, drafts: [notice]))
+      var refused = Work(facts: work.facts, random: work.random, threat: threat, drafts: [notice])
+      refused.handOver = work.handOver
+      return refuse(refused)
     case .retry:
       return fail(Verdict(code: 451, enhanced: "4.7.1", text: "The virus scanner is not available, try again later"))
     case .hold(let threat):
@@ -176,13 +190,16 @@ public struct SubmissionJourney: Sendable {
     let faults = FormalCheck.faults(of: submission, limits: point.limits.message)
     guard faults.isEmpty else {
       let notice = point.composer.nonAcceptance(facts, faults: faults, boundarySeed: arrival.random.boundary)
-      return Work(facts: facts, random: arrival.random, faults: faults, drafts: [notice])
+      var refused = Work(facts: facts, random: arrival.random, faults: faults, drafts: [notice])
+      refused.handOver = arrival.handOver
+      return refused
     }
     let receipt = point.composer.acceptance(facts, boundarySeed: arrival.random.boundary)
     let envelope = point.composer.envelope(facts, original: submission.facts, boundarySeed: arrival.random.boundary(1))
     var work = Work(facts: facts, random: arrival.random, drafts: [receipt, envelope])
     work.hasEightBit = submission.facts.hasEightBit
     work.request = arrival.request
+    work.handOver = arrival.handOver
     let own = facts.recipients.map(\.address).filter { point.routing.route(for: $0) == .mailbox }
     guard !own.isEmpty else { return work }
     // We are their provider too: the same steps, without a network between (RFC 6109 §3.4).
@@ -218,7 +235,9 @@ public struct SubmissionJourney: Sendable {
       messages.append(
         OutgoingMessage(draft: draft, signature: signature, entries: entries, matter: Matter(record, work.reception)))
     }
-    return CommitPlan(changes: rows(work, record), messages: messages, quarantine: work.threat.map { quarantined(work, $0, .submission) })
+    let key = work.handOver.map { [LedgerChange.handedOver($0, pecID: record.pecID, at: record.instant.unixSeconds)] } ?? []
+    return CommitPlan(
+      changes: key + rows(work, record), messages: messages, quarantine: work.threat.map { quarantined(work, $0, .submission) })
   }
 
   /// The rows of the log, and of what is known of the transaction.

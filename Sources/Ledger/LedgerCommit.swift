@@ -70,6 +70,7 @@ final class LedgerCommit {
     case .dropRestoredDeadlines(let at): try dropRestoredDeadlines(at)
     case .purge(let first, let last): try purge(first, last)
     case .mailboxes(let day, let counts): try store(counts, on: day)
+    case .handedOver(let key, let pecID, let at): try store(key, pecID: pecID, at: at)
     case .choice(let choice, let holder, let changedAt): try store(choice, of: holder, changedAt: changedAt)
     }
   }

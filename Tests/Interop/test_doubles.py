@@ -4,15 +4,20 @@ asked by IMAP before it is handed over again. The server is a real Dovecot; the 
 import re
 import sqlite3
 
+from interop import compose
 from interop.base import note, poll
+from interop.case import InteropTest
 from interop.cutting import Line
 from interop.dovecot import Dovecot
-from interop.lab import ALDO, ANNA
+from interop.lab import ALDO, ANNA, BRUNO, Gateway
 from interop.provider import Letter
+from interop.sink import Sink
+from interop.wire import Reply
 from test_mailboxes import Mailboxes, mailboxes
 
 #: How long a hand-over that was cut off rests before the mailbox is asked.
 REST = 3
+WORLD = "giulia@posta.example.test"
 
 
 class Doubles(Mailboxes):
@@ -236,3 +241,86 @@ class Stops(Doubles):
             self.arrives(letter, ANNA, ALDO)
         found = len(re.findall("had succeeded", self.log()))
         note(f"found in a mailbox and not handed over again: {found}")
+
+
+class HandedOverAgain(InteropTest):
+    """A mail server of ours that did not hear our 250 hands the same queue file over again: one message, and not two."""
+
+    def setUp(self):
+        self.sink = Sink()
+        self.addCleanup(self.sink.stop)
+        self.gateway = Gateway(self.sink.port, lambda yaml: yaml.limits(firstRetrySeconds=1, lastRetrySeconds=2))
+        self.addCleanup(self.gateway.stop)
+        self.gateway.start()
+
+    @staticmethod
+    def trace(name: str) -> bytes:
+        return f"Received: from client.example.test (unknown [192.0.2.9])\r\n\tby mail.example.test (Postfix) with ESMTPSA id {name}\r\n\tfor <{BRUNO}>; Sun, 22 Nov 2026 10:00:00 +0100 (CET)\r\n".encode()
+
+    def hand_over(self, octets: bytes, recipients=(BRUNO, WORLD), hears: bool = True) -> Reply | None:
+        with self.gateway.trusted() as wire:
+            wire.envelope(ANNA, list(recipients))
+            if hears:
+                return wire.data(octets)
+            # The peer is stopped behind its last octet: it has no answer, and keeps its queue file.
+            before = self.accepted()
+            wire.expect("DATA", 354)
+            wire.send(octets + b".\r\n")
+            poll(lambda: self.accepted() > before, 30, "the acceptance that nobody hears of")
+            return None
+
+    def accepted(self) -> int:
+        return sum(event["event"] == "accettazione" for event in self.gateway.events())
+
+    def test_the_answer_is_lost(self):
+        """Again and again, also after a restart and a kill: the identifier that was given first, and nothing else happens."""
+        sent = compose.simple("Una volta", [BRUNO, WORLD])
+        octets = self.trace("4F0B21ABCD") + sent.octets
+        self.hand_over(octets, hears=False)
+        said = [self.hand_over(octets)]
+        first = next(event["pecID"] for event in self.gateway.events() if event["event"] == "accettazione")
+        self.gateway.kill()
+        self.gateway.start()
+        said.append(self.hand_over(octets, (WORLD, BRUNO)))
+        self.assertEqual(len({str(reply) for reply in said}), 1, said)
+        self.assertEqual(said[0].code, 250)
+        self.assertIn(first, str(said[0]))
+        self.assertIn("handed over before", str(said[0]))
+        self.assertEqual(self.accepted(), 1)
+        about = lambda stored: stored.header.get("X-Riferimento-Message-ID") == sent.message_id  # noqa: E731
+        poll(lambda: any(about(taken.stored) for taken in self.sink.taken), 30, "the envelope for who has ordinary mail")
+        self.assertEqual(sum(about(taken.stored) for taken in self.sink.taken), 1)
+        self.assertEqual(len(self.gateway.mailbox(ANNA).wait(lambda stored: about(stored) and stored.kind == "accettazione")), 1)
+
+    def test_another_queue_file_is_another_message(self):
+        """The user sends the same again, or to somebody else; and peers that write no trace line mean what they send."""
+        letter = compose.simple("Ancora", [BRUNO, WORLD]).octets
+        cases = [
+            (self.trace("4F0B21AAAA") + letter, (BRUNO, WORLD)),
+            (self.trace("4F0B21BBBB") + letter, (BRUNO, WORLD)),
+            (self.trace("4F0B21AAAA") + letter, (BRUNO,)),
+            (letter, (BRUNO, WORLD)),
+            (letter, (BRUNO, WORLD)),
+            (self.trace("NOQUEUE") + letter, (BRUNO, WORLD)),
+            (self.trace("NOQUEUE") + letter, (BRUNO, WORLD)),
+        ]
+        said = [str(self.hand_over(octets, recipients)) for octets, recipients in cases]
+        self.assertEqual(len(set(said)), len(cases), said)
+        self.assertEqual(self.accepted(), len(cases))
+
+    def test_users_are_never_taken_for_it(self):
+        """Who submits in his own name is certified each time."""
+        octets = self.trace("4F0B21CCCC") + compose.simple("Due volte", [BRUNO]).octets
+        for _ in range(2):
+            with self.gateway.submission() as session:
+                session.envelope(ANNA, [BRUNO])
+                self.assertEqual(session.data(octets).code, 250)
+        self.assertEqual(self.accepted(), 2)
+
+    def test_a_refusal_is_told_once(self):
+        """A notice of non-acceptance is not written twice either."""
+        octets = self.trace("4F0B21DDDD") + compose.simple("Rifiutato", [BRUNO]).octets.replace(b"From: ", b"X-From: ")
+        self.assertEqual(self.hand_over(octets, (BRUNO,)).code, 250)
+        self.assertIn("handed over before", str(self.hand_over(octets, (BRUNO,))))
+        refused = [event for event in self.gateway.events() if event["event"] == "non-accettazione"]
+        self.assertEqual(len(refused), 1)

@@ -1,4 +1,5 @@
 import Limits
+import MIMEStream
 import PEC
 import Testing
 
@@ -121,5 +122,64 @@ import Testing
     let head = "Message-ID: <m1.opec@alfa.test>\r\nContent-Type: text/plain\r\n\r\n"
     #expect(Self.marks(head, Self.entry(.arrivalNotice)) == ["Message-ID: m1.opec@alfa.test"])
     #expect(Self.marks(head, Self.entry(.anomaly, reception: "r")).isEmpty)
+  }
+}
+
+/// A submission that a trusted peer hands over again.
+@Suite struct HandOverAgainTests {
+  private static let noon = Instant(unixSeconds: 1_773_140_400, utcOffsetSeconds: 3600)
+  private static let key = HandOverKey(digest: [7], seconds: 600, forgottenAtOnce: 10)
+
+  private static func arrival(_ from: String, _ handOver: HandOverKey?) -> Arrival {
+    let text =
+      "Message-ID: <1@mua.test>\r\nDate: Tue, 10 Mar 2026 09:14:58 +0100\r\nFrom: \(from)\r\nTo: uno@pec.beta.test\r\nSubject: x\r\n\r\ny\r\n"
+    return Arrival(
+      submission: Submission(
+        reversePath: SimulationTests.sender, forwardPaths: ["uno@pec.beta.test"],
+        facts: MessageWalker.facts(of: Array(text.utf8), watchedBoundaryPrefix: Composer.boundaryPrefix)),
+      instant: noon, sequence: 1, random: SimulationTests.random, directory: SimulationTests.directory, handOver: handOver)
+  }
+
+  /// The plan at the end of a journey that waits for its commit.
+  private static func plan(_ journey: inout SubmissionJourney, _ arrival: Arrival) throws -> CommitPlan {
+    let effects = journey.handle(.received(arrival))
+    if case .scan? = effects.first { #expect(journey.handle(.scanned(.off)).isEmpty) }
+    guard case .sign(let drafts, _)? = effects.last, case .commit(let plan)? = journey.handle(.signed(drafts.map { _ in [0x30] })).first
+    else { throw NothingMade() }
+    return plan
+  }
+
+  private struct NothingMade: Error {}
+
+  /// Accepted or refused: the key goes with the transaction, before all else.
+  @Test(arguments: [SimulationTests.sender, "another@pec.alfa.test"])
+  func theKeyIsDurableWithTheTransaction(from: String) throws {
+    var journey = SubmissionJourney(at: SimulationTests.point)
+    let plan = try Self.plan(&journey, Self.arrival(from, Self.key))
+    guard case .handedOver(let key, let pecID, let at)? = plan.changes.first else {
+      Issue.record("\(plan.changes)")
+      return
+    }
+    #expect(key == Self.key && at == Self.noon.unixSeconds)
+    #expect(plan.messages.first?.matter.transaction.pecID == pecID)
+  }
+
+  @Test func whoSubmitsInHisOwnNameHasNone() throws {
+    var journey = SubmissionJourney(at: SimulationTests.point)
+    let changes = try Self.plan(&journey, Self.arrival(SimulationTests.sender, nil)).changes
+    #expect(!changes.contains { if case .handedOver = $0 { true } else { false } })
+  }
+
+  /// The first transaction's identifier, and nothing is left of the second.
+  @Test func theSecondHearsOfTheFirst() throws {
+    var journey = SubmissionJourney(at: SimulationTests.point)
+    _ = try Self.plan(&journey, Self.arrival(SimulationTests.sender, Self.key))
+    let effects = journey.handle(.repeated(of: "first@pec.alfa.test"))
+    #expect(effects.count == 3)
+    guard case .reply(let verdict)? = effects.first, case .releaseOriginal = effects[1], case .finished = effects[2] else {
+      Issue.record("\(effects)")
+      return
+    }
+    #expect(verdict.code == 250 && verdict.text.contains("first@pec.alfa.test"))
   }
 }

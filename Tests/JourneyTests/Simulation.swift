@@ -161,7 +161,7 @@ struct SimulatedDisk {
       passed.append((watch, Dictionary(uniqueKeysWithValues: all).compactMapValues { $0 }))
       watches[watch.pecID] = next
     case .seal, .stamp, .request, .hold, .liftHold, .holdQueue, .releaseQueue, .releaseWholeQueue, .dropRestoredDeadlines, .purge,
-      .mailboxes, .choice:
+      .mailboxes, .choice, .handedOver:
       break
     }
   }

@@ -1,0 +1,39 @@
+import Digests
+import Journey
+import Limits
+import MIMEStream
+import Octets
+import SMTPWire
+
+/// The digest of a message that a mail server of the operator's hands over: when our 250 does not reach it, it hands the same queue file
+/// over again, octet for octet, and that must not be certified a second time.
+final class HandOverDigest {
+  private let octets = SHA256Stream()
+
+  /// Nil for who hands over in his own name: what he sends twice he means twice.
+  init?(for trust: ServerProfile.Trust) {
+    guard case .trustedPeer = trust else { return nil }
+  }
+
+  func update(_ octets: Span<UInt8>) { self.octets.update(octets) }
+
+  /// What tells the hand-over from every other; nil when nothing in it does. A mail server's own trace line, with the name of its queue
+  /// file, is on top of what it hands over: a user who sends the same again gets another one. Without such a line two of the same are two.
+  func key(_ sender: String, _ recipients: [String], _ facts: MessageFacts, _ limits: StorageLimits) -> HandOverKey? {
+    let header = facts.header
+    guard let first = header.fields.first, ASCII.equal(header.name(of: first), "Received"),
+      HandOverDigest.namesFile(header.value(of: first))
+    else { return nil }
+    let envelope = [sender] + recipients.sorted()
+    let digest = SHA256.digest([Array(envelope.joined(separator: "\n").utf8), [0], octets.finish()])
+    return HandOverKey(digest: digest, seconds: Int64(limits.repeatSeconds), forgottenAtOnce: limits.repeatsForgottenAtOnce)
+  }
+
+  /// True when a trace line has the clause `id` (RFC 5321 §4.4) with a name; Postfix writes NOQUEUE where there is no queue file.
+  static func namesFile(_ value: [UInt8]) -> Bool {
+    let words = value.split { $0 <= 32 }
+    guard let place = words.firstIndex(where: { ASCII.equal($0, Array("id".utf8)) }), place + 1 < words.count else { return false }
+    let name = words[place + 1].filter { $0 != UInt8(ascii: ";") }
+    return name.count >= 4 && !ASCII.equal(name, Array("NOQUEUE".utf8))
+  }
+}
