@@ -97,6 +97,17 @@ public final class TLSPipe {
     return unsafe String(cString: text)
   }
 
+  /// The certificate that the peer showed, in DER, once established; nil where it showed none.
+  public var peerCertificate: [UInt8]? {
+    guard isEstablished, let certificate = unsafe SSL_get0_peer_certificate(ssl) else { return nil }
+    // OpenSSL allocates the octets, which are copied and given back here; the certificate stays its own.
+    var out: UnsafeMutablePointer<UInt8>?
+    let count = unsafe i2d_X509(certificate, &out)
+    guard count > 0, let start = unsafe out else { return nil }
+    defer { unsafe ceralacca_openssl_free(start) }
+    return unsafe Array(UnsafeBufferPointer(start: start, count: Int(count)))
+  }
+
   /// True when an earlier session was resumed by its ticket.
   public var isResumed: Bool { isEstablished && (unsafe SSL_session_reused(ssl)) == 1 }
 

@@ -77,4 +77,13 @@ struct ServiceManagerTests {
     let error = #expect(throws: SystemUserError.self) { try SystemUser.become("no-such-user-here") }
     #expect(error?.description.contains("cannot become the user 'no-such-user-here'") == true)
   }
+
+  @Test("the system's users, and this process's own")
+  func identities() throws {
+    #expect(SystemUser.identity(of: "root")?.user == 0)
+    #expect(SystemUser.identity(of: "root")?.groups.contains(0) == true)
+    #expect(SystemUser.identity(of: "no-such-user-here") == nil)
+    #expect(SystemUser.current.user == geteuid() && SystemUser.current.groups.contains(getegid()))
+    if let own = SystemUser.identity(of: SystemUser.name) { #expect(own.user == geteuid()) }
+  }
 }
