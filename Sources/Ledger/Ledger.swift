@@ -190,7 +190,7 @@ public final class LedgerReader: LedgerReading {
   public let path: String
   public let access: LedgerAccess
 
-  init(path: String, acceptsOlder: Bool = false) throws(LedgerError) {
+  init(path: String, acceptsOlder: Bool = false, isAtRest: Bool = false) throws(LedgerError) {
     self.path = path
     do {
       guard FileManager.default.fileExists(atPath: path) else {
@@ -198,7 +198,7 @@ public final class LedgerReader: LedgerReading {
       }
       var configuration = LedgerOpening.configuration(busySeconds: 5)
       configuration.readonly = true
-      let queue = try DatabaseQueue(path: path, configuration: configuration)
+      let queue = try DatabaseQueue(path: isAtRest ? LedgerOpening.addressAtRest(path) : path, configuration: configuration)
       try queue.read { db in
         try LedgerSchema.check(db, path: path)
         let found = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0

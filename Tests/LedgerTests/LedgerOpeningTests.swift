@@ -95,6 +95,27 @@ import Testing
     try ledger.close()
   }
 
+  /// A look at a ledger at rest leaves nothing in its folder; beside a gateway it is as any other reading.
+  @Test func lookingLeavesNoTrace() throws {
+    let folder = Folder()
+    let ledger = try Ledger(path: folder.ledger)
+    try ledger.commit([.event(event("pec1"))])
+    #expect(try Ledger.openLeavingNoTrace(path: folder.ledger, isOwned: true).lastEventNumber() == 1)
+    try ledger.close()
+    do {
+      let reader = try Ledger.openLeavingNoTrace(path: folder.ledger, isOwned: false)
+      #expect(try reader.lastEventNumber() == 1)
+      #expect(try reader.quickFaults(limit: 3).isEmpty)
+      #expect(reader.schema > 0)
+    }
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["ledger.sqlite"])
+    // A name that means something in an address.
+    let odd = folder.path + "/a #?%41 b.sqlite"
+    try FileManager.default.copyItem(atPath: folder.ledger, toPath: odd)
+    #expect(try Ledger.openLeavingNoTrace(path: odd, isOwned: false).lastEventNumber() == 1)
+    #expect(throws: LedgerError.self) { try Ledger.openLeavingNoTrace(path: folder.path + "/none", isOwned: false) }
+  }
+
   @Test func readingBesideTheGateway() throws {
     let folder = Folder()
     let ledger = try Ledger(path: folder.ledger)
