@@ -49,7 +49,8 @@ public struct AuthClient: Sendable {
   private var output: [UInt8] = []
   /// Attempts that wait until both sides have said who they are.
   private var early: [UInt8] = []
-  private var isReady = false
+  /// True once both sides have said who they are, and Dovecot offers PLAIN.
+  public private(set) var isReady = false
   private var offersPlain = false
   private var hasVersion = false
   private var lastID: UInt32 = 0

@@ -83,17 +83,9 @@ final class MailPlanner: Sendable {
   init(_ configuration: GatewayConfiguration, logger: Logger) throws {
     let dns = configuration.dns
     limits = configuration.limits.exchange
-    let source: ResolverSettings.Source =
-      switch dns.servers {
-      case .system: .systemFile(DNSSettings.systemFile)
-      case .listed(let servers): .servers(servers)
-      case .authorities: .authorities
-      }
     let networks = dns.privateNetworks
     allows = { networks.contains(address: $0) }
-    resolver = try NameResolver(
-      ResolverSettings(
-        source: source, trustAnchor: dns.trustAnchor ?? DNSSettings.systemTrustAnchor, openQuestions: limits.openQuestions))
+    resolver = try NameResolver(ResolverSettings(dns, openQuestions: limits.openQuestions))
     policies = try PolicyKeeper(
       folder: "\(configuration.dataDirectory)/mta-sts", resolver: resolver, limits: limits, allows: allows, logger: logger)
     ownNames = [ASCII.lowercased(configuration.hostname)]

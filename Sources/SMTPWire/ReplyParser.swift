@@ -2,8 +2,10 @@ import Octets
 
 /// Reads a server's replies in any chunking (RFC 5321 §4.2), strictly: what is no reply is a fault, and a connection that
 /// says such things is given up.
-struct ReplyParser: Sendable {
-  enum Outcome: Equatable {
+public struct ReplyParser: Sendable {
+  /// What came of the octets that were read.
+  public enum Outcome: Sendable, Equatable {
+    /// They are used up, and no reply is whole yet.
     case more
     case reply(Reply)
     /// What was wrong.
@@ -15,12 +17,15 @@ struct ReplyParser: Sendable {
   /// Lines of one reply.
   static let replyLines = 200
 
+  /// A parser that has read nothing.
+  public init() {}
+
   private var reader = LineReader(limit: ReplyParser.lineBytes)
   private var code = 0
   private var lines: [String] = []
 
   /// Reads on at `at`, up to the end of one reply.
-  mutating func read(_ input: Span<UInt8>, at: inout Int) -> Outcome {
+  public mutating func read(_ input: Span<UInt8>, at: inout Int) -> Outcome {
     while true {
       switch reader.read(input, at: &at) {
       case .more: return .more
