@@ -144,7 +144,8 @@ let package = Package(
       [
         "Octets", "Limits", "Threading", "Channels", "EventLoop", "MIMEStream", "PEC", "Reception", "Journey", "Signing", "Spool",
         "Ledger", "Accounts", "ProviderIndex", "Supervision", "TLSPipe", "Configuration", "Gateway", "Quarantine", "SealedArchive",
-        "ScanWire", "Scanning", "Extracts", "Sealing", "ClockWatch", "TimeStamping", "Digests", log,
+        "ScanWire", "Scanning", "Extracts", "Sealing", "ClockWatch", "TimeStamping", "Digests", "SMTPWire", "DovecotWire", "MailRouting",
+        "NameResolution", log,
       ]),
 
     // Top: argument parsing, nothing else.
@@ -224,7 +225,9 @@ let package = Package(
         "Gateway", "Journey", "Spool", "Ledger", "Signing", "PEC", "MIMEStream", "SMTPWire", "Limits", "Octets", "Metering",
         "Configuration", "EventLoop", log,
       ]),
-    tests("OperationsTests", ["Operations", "Configuration", "Journey", "Octets", "PEC", "Quarantine", "Signing"]),
+    tests(
+      "OperationsTests",
+      ["Operations", "Configuration", "Journey", "Octets", "PEC", "Quarantine", "Signing", "SMTPWire", "Supervision", "ClockWatch"]),
     tests(
       "LaboratoryTests",
       [

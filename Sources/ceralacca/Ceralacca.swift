@@ -22,7 +22,7 @@ struct Ceralacca: ParsableCommand {
     version: Service.version,
     subcommands: [
       Serve.self, Check.self, Lab.self, Demo.self, Queue.self, Log.self, Trace.self, Seal.self, Requests.self, Statistics.self, Index.self,
-      Verify.self, Scan.self, Quarantine.self, Status.self, Top.self, Mailbox.self, Reload.self, Restart.self, Drain.self, Backup.self,
-      Restore.self,
+      Verify.self, Scan.self, Quarantine.self, Status.self, Top.self, Mailbox.self, Reload.self, Restart.self, Drain.self, Doctor.self,
+      Backup.self, Restore.self,
     ])
 }

@@ -39,18 +39,19 @@ class Help(InteropTest):
             ["log"],
             ["log", "tail"],
             ["verify"],
+            ["doctor"],
         ):
             code, out, _ = ceralacca(*verb, "--help")
             self.assertEqual(code, 0, verb)
             self.assertRegex(out, "(?i)usage", verb)
 
     def test_examples(self):
-        for verb in (["serve"], ["check"], ["lab"], ["demo"], ["queue", "list"], ["log", "tail"], ["verify"]):
+        for verb in (["serve"], ["check"], ["lab"], ["demo"], ["queue", "list"], ["log", "tail"], ["verify"], ["doctor"]):
             _, out, _ = ceralacca(*verb, "--help")
             self.assertRegex(out, "(?i)example|ceralacca " + " ".join(verb) + " [^\n]*[-/.]", f"no example in the help of {verb}")
 
     def test_wrong_usage(self):
-        for arguments in (["frobnicate"], ["serve"], ["check"], ["verify"], ["queue", "show"], ["serve", "--konfig", "x"]):
+        for arguments in (["frobnicate"], ["serve"], ["doctor"], ["check"], ["verify"], ["queue", "show"], ["serve", "--konfig", "x"]):
             code, _, err = ceralacca(*arguments)
             self.assertEqual(code, EX_USAGE, arguments)
             self.assertTrue(err, arguments)
