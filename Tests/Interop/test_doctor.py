@@ -20,6 +20,8 @@ from interop.dovecot import Dovecot
 from interop.lab import ANNA, Gateway, Lab
 from interop.sink import Sink
 
+from test_hsm import PIN, Token
+
 CODES = {"ok": 0, "note": 0, "warning": 1, "wrong": 2}
 DAY = 86400
 
@@ -52,9 +54,9 @@ def alone(yaml) -> None:
 
 
 class Doctored(InteropTest):
-    def doctor(self, configuration: Path, *arguments, seconds: float = 40):
+    def doctor(self, configuration: Path, seconds: float = 40, **environment: str):
         """Exit code and report; that they agree is demanded."""
-        done = run([executable(), "doctor", "--config", configuration, "--json", *arguments], seconds)
+        done = run([executable(), "doctor", "--config", configuration, "--json"], seconds, env={**os.environ, **environment})
         self.assertIn(done.returncode, (0, 1, 2), done.stderr.decode())
         report = json.loads(done.stdout)
         worst = max((row["level"] for row in report["checks"]), key=list(CODES).index)
@@ -234,6 +236,33 @@ class Broken(Doctored):
         self.has(report, "wrong", "data directory", "the user nobody may not write there", remedy="chown -R nobody")
         self.edit(gateway, "^user: nobody", "user: nobody-there")
         self.has(self.doctor(gateway.configuration)[1], "wrong", "user", "there is no such user")
+
+    def test_a_key_in_a_token(self):
+        self.need("softhsm2-util")
+        gateway = self.gateway()
+        signer = self.home / "signer.pem"
+        whole = signer.read_bytes()
+        token = Token()
+        token.take(signer)
+        self.edit(gateway, r"^signer:(.*)key: [^,}]+", rf'signer:\1key: "{token.uri()}"')
+        code, report = self.doctor(gateway.configuration, **token.environment)
+        self.assertEqual((code, self.bad(report)), (0, []))
+        self.has(report, "ok", "signing", "token", "a trial signature verifies")
+        said = json.dumps(report)
+        self.assertNotIn(PIN, said)
+        # A certificate that is of another key than the token's.
+        other = self.authority(gateway).issue(
+            "signer", "/O=Alfa PEC S.p.A./CN=Posta Certificata", alternative="email:posta-certificata@pec.alfa.test"
+        )
+        mine = signer.read_bytes()
+        pem = other.path.read_bytes()
+        signer.write_bytes(pem[pem.index(b"-----BEGIN CERTIFICATE") :])
+        self.has(self.doctor(gateway.configuration, **token.environment)[1], "wrong", "signing", "token")
+        signer.write_bytes(mine)
+        # One wrong PIN, and it is said and not tried on.
+        token.pin.write_text("00000000\n")
+        self.only(self.doctor(gateway.configuration, **token.environment)[1], "wrong", "signing", "refused the PIN")
+        signer.write_bytes(whole)
 
     def test_a_signer_of_another_authority(self):
         gateway = self.gateway()
