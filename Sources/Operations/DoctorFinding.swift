@@ -45,7 +45,9 @@ struct DoctorFinding: Encodable, Equatable, Sendable {
   var runbook: String?
 
   init(_ level: DoctorLevel, _ check: String, _ looked: String, _ found: String, _ remedy: String = "", runbook: String? = nil) {
-    (self.level, self.check, self.looked, self.found, self.remedy, self.runbook) = (level, check, looked, found, remedy, runbook)
+    (self.level, self.check, self.looked, self.remedy, self.runbook) = (level, check, looked, remedy, runbook)
+    // Errors of files name their file, which stands before them anyway.
+    self.found = !looked.isEmpty && found.hasPrefix("\(looked): ") ? String(found.dropFirst(looked.count + 2)) : found
   }
 
   static func ok(_ check: String, _ looked: String, _ found: String) -> DoctorFinding { DoctorFinding(.ok, check, looked, found) }

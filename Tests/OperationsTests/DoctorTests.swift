@@ -320,6 +320,12 @@ private let now: Int64 = 1_795_305_600
     #expect(lines.contains("                              -> Mend it. (runbook: next-hop-down)"))
   }
 
+  @Test func whatWasLookedAtIsSaidOnce() {
+    #expect(DoctorFinding(.wrong, "c", "/f", "/f: cannot be read").found == "cannot be read")
+    #expect(DoctorFinding(.wrong, "c", "/f", "/fg: cannot be read").found == "/fg: cannot be read")
+    #expect(DoctorFinding(.wrong, "c", "", ": x").found == ": x")
+  }
+
   @Test func coloursAreForTerminals() {
     let lines = DoctorTable(report: DoctorReport(at: now, gateway: "absent", findings: findings), columns: 120, colours: true).lines
     #expect(lines.contains { $0.contains("\u{1b}[1;31mwrong") })
