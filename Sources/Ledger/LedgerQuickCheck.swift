@@ -19,11 +19,6 @@ extension LedgerOpening {
   }
 }
 
-extension LedgerReader {
-  /// The version of the tables, which is the one that this program knows.
-  public var schema: Int { LedgerSchema.version }
-}
-
 extension LedgerReading {
   /// What SQLite finds wrong with the file at a look that leaves indices aside, `limit` at the most.
   public func quickFaults(limit: Int) throws(LedgerError) -> [String] {

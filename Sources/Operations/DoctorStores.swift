@@ -47,7 +47,7 @@ struct DoctorStores {
         return [
           DoctorFinding(
             .note, check, path, "schema \(found), and this program has \(known)",
-            "The next start brings it up to date; have a backup first.")
+            "The next start brings it up to date, and keeps a copy of it as it is; have a backup too.")
         ]
       case .newerSchema(_, let found, let known):
         return [
@@ -60,7 +60,7 @@ struct DoctorStores {
           DoctorFinding(
             .warning, check, path, "another process holds it", "End the database shell or backup that locks it.", runbook: "ledger-refuses")
         ]
-      case .cannotOpen, .notALedger, .diskFull, .conflict, .damaged, .failed:
+      case .cannotOpen, .notALedger, .noRoomToCopy, .diskFull, .conflict, .damaged, .failed:
         return [DoctorFinding(.wrong, check, path, "\(error)", "Read the runbook before anything is restarted.", runbook: "storage-broken")]
       }
     }
@@ -80,7 +80,7 @@ struct DoctorStores {
       watch.join()
     }
     let size = ((try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? NSNumber)?.intValue ?? 0
-    let words = "schema \(reader.schema), \(StatusPage.size(size))"
+    let words = "schema \(Ledger.schema), \(StatusPage.size(size))"
     do {
       let faults = try reader.quickFaults(limit: 3)
       if faults.isEmpty { return .ok(check, path, "\(words), its pages are in order") }

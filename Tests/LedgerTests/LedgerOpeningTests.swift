@@ -106,7 +106,7 @@ import Testing
       let reader = try Ledger.openLeavingNoTrace(path: folder.ledger, isOwned: false)
       #expect(try reader.lastEventNumber() == 1)
       #expect(try reader.quickFaults(limit: 3).isEmpty)
-      #expect(reader.schema > 0)
+      #expect(try reader.schema > 0)
     }
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["ledger.sqlite"])
     // A name that means something in an address.
