@@ -40,7 +40,8 @@ class Quota(InteropTest):
         """`maildir`: the gateway writes the mailboxes, and Dovecot, whose user is the gateway's, looks at them."""
         if maildir and os.geteuid() != 0:
             self.skipTest("needs root")
-        gateway = Gateway(self.sink.port, lambda yaml: yaml.limits(**FAST))
+        # One lane, and so one connection to the service: a test that stops a process stops the one that is asked.
+        gateway = Gateway(self.sink.port, lambda yaml: yaml.limits(**FAST).set("1", "lanes"))
         self.addCleanup(gateway.stop)
         text = gateway.configuration.read_text()
         users = gateway.folder / "alfa" / re.search(r"passwdFile: *\"?([^\"}\s]+)", text)[1]
