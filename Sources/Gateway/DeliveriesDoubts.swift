@@ -7,16 +7,10 @@ extension Deliveries {
   /// Hands an entry over to these recipients, those of whom nothing is certain after their mailboxes were asked. Where none can be asked,
   /// what is in doubt is handed over again, as LMTP leaves no other way.
   func handOver(_ delivery: PendingDelivery, _ recipients: [String], _ content: [Chunk], by pool: RelayPool) {
-    guard let desk = lane.shared.mailboxSearch else { return pool.enqueue(job(delivery, recipients, content)) }
-    let id = delivery.entry.id
+    guard let desk = lane.shared.mailboxSearch else { return handOverUnlessReported(delivery, recipients, content, by: pool) }
     switch doubts.standing(of: delivery.entry, for: recipients, at: lane.shared.now().unixSeconds) {
     case .certain: pool.enqueue(job(delivery, recipients, content))
-    case .tooEarly(let time):
-      underway[id] = nil
-      var later = delivery
-      later.entry.dueAt = time
-      wait(later)
-      lane.checkDrained()
+    case .tooEarly(let time): putOff(delivery, until: time)
     case .doubtful(let doubtful):
       let address = lane.returnAddress { [weak self] completion in
         switch completion {
@@ -27,6 +21,26 @@ extension Deliveries {
       }
       desk.look(for: delivery.entry, of: doubtful, address)
     }
+  }
+
+  /// A server that proves delivery by reports (RFC 3461) speaks by itself of what it took: its word is waited for, for as long as a server
+  /// may still be storing, and an entry that is reported meanwhile is not handed over again. Later it is: it may never have arrived.
+  private func handOverUnlessReported(_ delivery: PendingDelivery, _ recipients: [String], _ content: [Chunk], by pool: RelayPool) {
+    if lane.shared.points.provesDeliveryByReport, delivery.entry.proofToken != nil,
+      case .tooEarly(let time) = doubts.standing(of: delivery.entry, for: recipients, at: lane.shared.now().unixSeconds)
+    {
+      return putOff(delivery, until: time)
+    }
+    pool.enqueue(job(delivery, recipients, content))
+  }
+
+  private func putOff(_ delivery: PendingDelivery, until time: Int64) {
+    lane.shared.logger.info("a hand-over of which no answer was heard rests before it is made again (entry: \(delivery.entry.id))")
+    underway[delivery.entry.id] = nil
+    var later = delivery
+    later.entry.dueAt = time
+    wait(later)
+    lane.checkDrained()
   }
 
   /// Mailboxes were asked: who has it has it; who does not gets it now, with those of whom nothing was in doubt; the rest waits.

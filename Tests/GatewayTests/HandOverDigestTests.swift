@@ -45,6 +45,13 @@ import Testing
   ])
   func withoutANameThereIsNoKey(top: String) { #expect(Self.key("\(top)From: a@a.test\r\n\r\nbody\r\n") == nil) }
 
+  /// The name of the first field is seen however it is cut.
+  @Test func everySplitIsTheSame() {
+    let letter = Self.trace.replacing("Received", with: "RECEIVED") + "From: a@a.test\r\n\r\nbody\r\n"
+    #expect(Self.key(letter) != nil)
+    #expect(Set((1...12).map { Self.key(letter, pieces: $0) }).count == 1)
+  }
+
   @Test func onlyTrustedPeersHandOver() {
     #expect(HandOverDigest(for: .submission(implicitTLS: false)) == nil)
     #expect(HandOverDigest(for: .incoming) == nil)

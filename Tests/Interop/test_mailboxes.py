@@ -9,6 +9,7 @@ from interop import forgers
 from interop.base import note, poll
 from interop.case import InteropTest
 from interop.counterpart import transaction
+from interop.cutting import Line
 from interop.dovecot import QUOTA, Dovecot
 from interop.forgers import MARIO
 from interop.lab import ALDO, ANNA, SERVICE, Gateway
@@ -187,7 +188,10 @@ class ByLMTP(Mailboxes):
 class ByDSN(Mailboxes):
     """Postfix keeps the mailboxes. Its reports come in at the incoming point; for that, mail to the service address goes there."""
 
-    def start(self, settings: dict | None = None, more_transports: dict | None = None, **limits) -> tuple[Gateway, Postfix]:
+    def start(
+        self, settings: dict | None = None, more_transports: dict | None = None, cut: bool = False, **limits
+    ) -> tuple[Gateway, Postfix]:
+        """`cut`: there is a line to Postfix that can be cut, `self.line`."""
         gateway = self.gateway("{ maildir: mail }", **limits)
         self.judge = gateway.judge
         maps = " ".join(f"{{ {user} = {user}/ }}" for user in (ANNA, ALDO, "servizio@pec.alfa.test"))
@@ -204,7 +208,12 @@ class ByDSN(Mailboxes):
             },
         ).start()
         self.addCleanup(postfix.stop)
-        value = f'{{ smtp: "127.0.0.1:{postfix.port}", reportsFrom: [127.0.0.1] }}'
+        port = postfix.port
+        if cut:
+            self.line = Line(port)
+            self.addCleanup(self.line.stop)
+            port = self.line.port
+        value = f'{{ smtp: "127.0.0.1:{port}", reportsFrom: [127.0.0.1] }}'
         gateway.configuration.write_text(mailboxes(gateway.configuration.read_text(), value))
         gateway.start()
         return gateway, postfix
@@ -307,6 +316,31 @@ class ByDSN(Mailboxes):
         postfix.run_queue()
         for letter in letters:
             self.final(gateway, letter, {ANNA: "avvenuta-consegna", ALDO: "avvenuta-consegna"})
+
+    def test_the_answer_is_lost(self):
+        """Postfix has the message and its 250 is lost: it is not handed over again before Postfix's report could come, and so never."""
+        gateway, postfix = self.start(settings={"defer_transports": "virtual"}, cut=True, uncertainSeconds=600)
+        self.line.manner = "answer"
+        letter = self.post(gateway, [ANNA, ALDO])
+        poll(lambda: self.line.cuts, 30, "a cut of the line")
+        self.line.manner = "pass"
+        poll(lambda: "rests before it is made again" in gateway.log.read_text(), 30, "the second attempt, put off")
+        postfix.configure(defer_transports="")
+        self.final(gateway, letter, {ANNA: "avvenuta-consegna", ALDO: "avvenuta-consegna"})
+        gateway.settled()
+        for each in (ANNA, ALDO):
+            self.holds(self.folder(postfix, each), letter)
+        self.assertNotIn("attesa-conferma", self.kinds(gateway, letter), "the report came first")
+
+    def test_what_never_arrived_is_handed_over_again(self):
+        """The same from here, and no report comes: after a while it goes once more."""
+        gateway, postfix = self.start(cut=True, uncertainSeconds=2)
+        self.line.manner = "message"
+        letter = self.post(gateway, [ANNA])
+        poll(lambda: self.line.cuts, 30, "a cut of the line")
+        self.line.manner = "pass"
+        self.final(gateway, letter, {ANNA: "avvenuta-consegna"})
+        self.holds(self.folder(postfix, ANNA), letter)
 
     def test_relayed_proves_nothing(self):
         """Postfix hands the message on to a server that reports nothing (by SMTP or LMTP, it is the same): its report says relayed, and

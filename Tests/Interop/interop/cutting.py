@@ -81,12 +81,12 @@ class Line:
             self._close(client, server)
 
     def _down(self, client: socket.socket, server: socket.socket, state: dict) -> None:
-        """What the server says: Dovecot's word on a message ends in "Saved"."""
+        """What the server says: Dovecot's word on a message ends in "Saved", Postfix's names its queue file."""
         try:
             while octets := server.recv(65536):
                 lines = octets.splitlines(keepends=True)
                 for number, line in enumerate(lines):
-                    if line.startswith(b"250 2.0.0 ") and line.rstrip().endswith(b" Saved"):
+                    if line.startswith(b"250 2.0.0 ") and (line.rstrip().endswith(b" Saved") or b" queued as " in line):
                         if self.manner == "answer" and state["answers"] >= self.after:
                             client.sendall(b"".join(lines[:number]))
                             return self._cut(client, server)
