@@ -226,9 +226,28 @@ private enum LaneStart: Sendable {
 
 /// The gateway, for the control socket, which is there a moment before it.
 private final class GatewayBox: Sendable {
-  private let gateway = Mutex<Gateway?>(nil)
-  func set(_ running: Gateway) { gateway.withLock { $0 = running } }
-  var running: Gateway? { gateway.withLock { $0 } }
+  private let state = Mutex<(gateway: Gateway?, waiting: [@Sendable (Gateway) -> Void])>((nil, []))
+
+  /// It runs: who asked before is heard now.
+  func set(_ running: Gateway) {
+    let waiting = state.withLock { state in
+      state.gateway = running
+      defer { state.waiting = [] }
+      return state.waiting
+    }
+    for work in waiting { work(running) }
+  }
+
+  var running: Gateway? { state.withLock { $0.gateway } }
+
+  /// Has this done by the gateway, at once or as soon as it runs.
+  func whenRunning(_ work: @escaping @Sendable (Gateway) -> Void) {
+    let running = state.withLock { state in
+      if state.gateway == nil { state.waiting.append(work) }
+      return state.gateway
+    }
+    if let running { work(running) }
+  }
 }
 
 /// A lane's thread, from its making to its end.
@@ -244,8 +263,7 @@ private func runLane(
     if let controlPath {
       let hold: () -> (@Sendable () -> Void)? = { box.running?.holdSpool() }
       control = try ControlSocket(loop: lane.loop, path: controlPath, holdSpool: hold) { request, user, answer in
-        guard let gateway = box.running else { return answer(ControlAnswer(ok: false, message: "still starting")) }
-        gateway.perform(request, from: user, answer)
+        box.whenRunning { $0.perform(request, from: user, answer) }
       }
     }
     started.send(.running(lane.inbox))

@@ -97,7 +97,7 @@ class FailingDisk(SmallDisk):
 
     def start(self, seconds: float = 60) -> "FailingDisk":
         script = (
-            f"e2fsck -p '{self.image}' > /dev/null; mount -o loop,errors=remount-ro '{self.image}' '{self.data}' && chmod 700 '{self.data}'"
+            f"[ -d /sys/fs ] || mount -t sysfs sysfs /sys; e2fsck -p '{self.image}' > /dev/null; mount -o loop,errors=remount-ro '{self.image}' '{self.data}' && chmod 700 '{self.data}'"
             f" && exec '{executable()}' serve --config '{self.configuration}'"
         )
         self.process = spawn(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], self.log, env=self.environment)
@@ -112,7 +112,7 @@ class FailingDisk(SmallDisk):
     @property
     def trigger(self) -> Path:
         """What makes the kernel find a fault in the file system."""
-        return Path(f"/sys/fs/ext4/{self.device}/trigger_fs_error")
+        return Path(f"/proc/{self.process.pid}/root/sys/fs/ext4/{self.device}/trigger_fs_error")
 
     def writable(self) -> bool:
         try:
