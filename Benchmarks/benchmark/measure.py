@@ -105,8 +105,8 @@ def answers(port: int) -> bool:
 # What processes use
 
 
-def cpu_seconds(pids: list[int], children_of: int | None = None) -> float:
-    """User and system time of these processes now, with that of the ended children of one of them."""
+def cpu_seconds(pids: list[int], children_of: int | None = None, ended_too: bool = False) -> float:
+    """User and system time of these processes now, with that of the ended children of one of them, or of all."""
     ticks = 0
     for pid in pids:
         try:
@@ -114,7 +114,7 @@ def cpu_seconds(pids: list[int], children_of: int | None = None) -> float:
         except OSError:
             continue
         ticks += int(fields[11]) + int(fields[12])
-        if pid == children_of:
+        if pid == children_of or ended_too:
             ticks += int(fields[13]) + int(fields[14])
     return ticks / TICKS
 

@@ -66,7 +66,8 @@ class Ceralacca(Subject):
         return [self.gateway.process.pid, *descendants(self.gateway.process.pid)]
 
     def cpu(self) -> float:
-        return cpu_seconds(self.pids())
+        # Workers of the scanner are ended and made anew now and then.
+        return cpu_seconds(self.pids(), ended_too=True)
 
     def last_words(self) -> str:
         return base.tail(self.gateway.log, 4)
