@@ -1,5 +1,5 @@
-/// How the mailboxes behind an LMTP server are looked into, when it is not known whether one has a message already: by IMAP (RFC 9051), in
-/// each holder's name as a user who may (RFC 4616 §2), such as a master user of Dovecot's.
+/// How the mailboxes behind a server (LMTP or SMTP) are looked into, when it is not known whether one has a message already: by IMAP
+/// (RFC 9051), in each holder's name as a user who may (RFC 4616 §2), such as a master user of Dovecot's.
 public struct MailboxSearchSettings: Sendable, Equatable {
   /// `imap://host:port` or `imaps://host:port`.
   public var url: String

@@ -131,8 +131,6 @@ extension Reader {
     }
     if present.first == "maildir" {
       section.refuse("imap", "has no meaning with maildir: a Maildir knows by itself what it has", "remove it")
-    } else if present.first == "smtp" {
-      section.refuse("imap", "has no meaning with smtp: what is not in the mailbox may wait in that server's queue", "remove it")
     }
     switch present.first {
     case "maildir": return path(section, section.optional("maildir")).map { .maildir(root: $0) }

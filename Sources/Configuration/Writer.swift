@@ -64,11 +64,12 @@ private struct Writer {
   private func mailboxes(_ it: GatewayConfiguration) -> String {
     switch it.mailboxes {
     case .maildir(let root): "maildir: \(path(root))"
-    case .lmtp(let target):
-      "lmtp: \(scalar(target.description))" + (it.mailboxSearch.map { ", imap: { \(mailboxSearch($0)) }" } ?? "")
-    case .smtp(let smtp): "smtp: \(scalar(smtp.nextHop.description)), reportsFrom: \(list(smtp.reportsFrom.entries))"
+    case .lmtp(let target): "lmtp: \(scalar(target.description))" + searched(it)
+    case .smtp(let smtp): "smtp: \(scalar(smtp.nextHop.description)), reportsFrom: \(list(smtp.reportsFrom.entries))" + searched(it)
     }
   }
+
+  private func searched(_ it: GatewayConfiguration) -> String { it.mailboxSearch.map { ", imap: { \(mailboxSearch($0)) }" } ?? "" }
 
   private func mailboxSearch(_ search: MailboxSearchSettings) -> String {
     var parts = ["url: \(scalar(search.url))"]

@@ -5,13 +5,18 @@ import PEC
 /// Hand-overs to the mailboxes' server that may have succeeded without our knowing it: the mailbox is asked before they are repeated.
 extension Deliveries {
   /// Hands an entry over to these recipients, those of whom nothing is certain after their mailboxes were asked. Where none can be asked,
-  /// what is in doubt is handed over again, as LMTP leaves no other way.
+  /// a delivery report is waited for; where none will come, what is in doubt is handed over again, as there is no other way.
   func handOver(_ delivery: PendingDelivery, _ recipients: [String], _ content: [Chunk], by pool: RelayPool) {
-    guard let desk = lane.shared.mailboxSearch else { return handOverUnlessReported(delivery, recipients, content, by: pool) }
+    let desk = lane.shared.mailboxSearch
+    guard desk != nil || isReported(delivery.entry) else { return pool.enqueue(job(delivery, recipients, content)) }
     switch doubts.standing(of: delivery.entry, for: recipients, at: lane.shared.now().unixSeconds) {
     case .certain: pool.enqueue(job(delivery, recipients, content))
-    case .tooEarly(let time): putOff(delivery, until: time)
+    case .tooEarly(let time):
+      if serverQueues { pool.greet() }
+      putOff(delivery, until: time)
     case .doubtful(let doubtful):
+      if serverQueues, !hasHadTime(delivery, doubtful, pool) { return }
+      guard let desk else { return pool.enqueue(job(delivery, recipients, content)) }
       let address = lane.returnAddress { [weak self] completion in
         switch completion {
         case .searched(let findings): self?.searched(delivery, recipients, content, findings)
@@ -23,15 +28,30 @@ extension Deliveries {
     }
   }
 
-  /// A server that proves delivery by reports (RFC 3461) speaks by itself of what it took: its word is waited for, for as long as a server
-  /// may still be storing, and an entry that is reported meanwhile is not handed over again. Later it is: it may never have arrived.
-  private func handOverUnlessReported(_ delivery: PendingDelivery, _ recipients: [String], _ content: [Chunk], by pool: RelayPool) {
-    if lane.shared.points.provesDeliveryByReport, delivery.entry.proofToken != nil,
-      case .tooEarly(let time) = doubts.standing(of: delivery.entry, for: recipients, at: lane.shared.now().unixSeconds)
-    {
-      return putOff(delivery, until: time)
+  /// True when the mailboxes' server keeps what it took in a queue of its own, until it is in the mailbox: SMTP, and not LMTP.
+  private var serverQueues: Bool { lane.shared.points.provesDeliveryByReport }
+
+  /// True when the mailboxes' server speaks by itself of an entry that it took (RFC 3461).
+  private func isReported(_ entry: QueueEntry) -> Bool { serverQueues && entry.proofToken != nil }
+
+  /// What a server took and was not heard to take goes on into the mailbox, or its report comes, but not while that server is down. Only
+  /// what did not come for as long as that after it answered again is handed over again: it may never have arrived.
+  /// - Returns: false when the entry was put off.
+  private func hasHadTime(_ delivery: PendingDelivery, _ doubtful: [String], _ pool: RelayPool) -> Bool {
+    let now = lane.shared.now().unixSeconds
+    let grace = Int64(lane.shared.limits.delivery.uncertainSeconds)
+    switch pool.contact {
+    case .answering(let since) where since + grace <= now: return true
+    case .answering(let since): putOff(delivery, until: since + grace)
+    case .unknown:
+      pool.greet()
+      putOff(delivery, until: now + grace)
+    case .absent(let reason):
+      pool.greet()
+      let words = "it may have it already: \(reason)"
+      attempted(delivery.entry.id, doubtful.map { RecipientFate(recipient: $0, outcome: .later(words), isInDoubt: true) })
     }
-    pool.enqueue(job(delivery, recipients, content))
+    return false
   }
 
   private func putOff(_ delivery: PendingDelivery, until time: Int64) {
@@ -64,6 +84,9 @@ extension Deliveries {
         fates.append(RecipientFate(recipient: finding.recipient, outcome: .later(words), isInDoubt: true))
       }
     }
+    // As a report is heard: it proves the delivery. The others come after it.
+    let proven = isReported(delivery.entry) ? fates.filter { if case .delivered = $0.outcome { true } else { false } } : []
+    if !proven.isEmpty { return attempted(id, proven, isReport: true) }
     doubts.isAbsent(id, for: absent)
     let asked = Set(findings.map(\.recipient))
     let missing = recipients.filter { !asked.contains($0) || absent.contains($0) }

@@ -120,8 +120,10 @@ final class RelayConnection {
       case .finished(let outcomes):
         let done = job
         job = nil
+        pool.reached()
         done?.finish(outcomes.map(fate))
       case .idle:
+        if !isReady { pool.reached() }
         isReady = true
         guard job == nil else { return }
         if pool.isRetired {
@@ -243,7 +245,12 @@ final class RelayConnection {
     if let open = job {
       job = nil
       // A kept connection that the next hop had closed meanwhile: nothing of this message was heard, so a new one is tried at once.
-      if isReady, !hasAnswered, open.mayTryAnew() { pool.putBack(open) } else { settle(open, reason) }
+      if isReady, !hasAnswered, open.mayTryAnew() {
+        pool.putBack(open)
+      } else {
+        pool.lost()
+        settle(open, reason)
+      }
     }
     // What waits goes without TLS then, on a connection that is opened now.
     let goesPlain = isSecuring && !pool.avoidsTLS && hop.profile.tls == .opportunistic && hop.profile.credentials == nil

@@ -66,6 +66,16 @@ final class RelayJob {
 
 /// The connections of one lane to one next hop: reused while there is work, few, and none that nobody needs.
 final class RelayPool {
+  /// Whether the next hop is there, as far as is known.
+  enum Contact: Equatable {
+    /// Nothing was heard yet, or not since an answer stayed away.
+    case unknown
+    /// No connection came about; why.
+    case absent(String)
+    /// It has been answering since then (Unix seconds).
+    case answering(since: Int64)
+  }
+
   private unowned let lane: Lane
   /// New connections go there.
   var hop: NextHop
@@ -81,6 +91,9 @@ final class RelayPool {
   private var closed = false
   /// True while no connection is to be kept for another message.
   private(set) var isRetired = false
+  private(set) var contact = Contact.unknown
+  /// True while a connection is being opened that no message asked for.
+  private var isGreeting = false
 
   init(lane: Lane, hop: NextHop) {
     self.lane = lane
@@ -130,8 +143,10 @@ final class RelayPool {
   func ended(_ connection: RelayConnection, neverReady reason: String?) {
     connections[ObjectIdentifier(connection)] = nil
     idle.removeAll { $0 === connection }
+    isGreeting = false
     guard !closed else { return }
     if let reason {
+      if connections.isEmpty { contact = .absent(reason) }
       let postponed = jobs[head...].compactMap { $0 }
       jobs = []
       head = 0
@@ -141,6 +156,24 @@ final class RelayPool {
     }
     if connections.isEmpty, waitingJobs == 0 { onEmpty?() }
   }
+
+  /// Looks whether the next hop is there, though there is nothing for it: `contact` tells, when it is known.
+  func greet() {
+    guard !closed, !isGreeting, connections.count < maximum else { return }
+    if case .answering = contact { return }
+    isGreeting = true
+    open()
+  }
+
+  /// The next hop answered.
+  func reached() {
+    isGreeting = false
+    if case .answering = contact { return }
+    contact = .answering(since: lane.shared.now().unixSeconds)
+  }
+
+  /// The answer to a message stayed away: the next hop may be down.
+  func lost() { contact = .unknown }
 
   /// Takes back what no connection has begun with: it may be held by now. What is not comes in line again.
   func recall() {

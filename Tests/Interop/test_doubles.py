@@ -1,5 +1,6 @@
-"""No message is twice in a mailbox. LMTP has no memory: what was handed over and not answered may be there or not, so the mailbox is
-asked by IMAP before it is handed over again. The server is a real Dovecot; the line to it can be cut at the worst moments."""
+"""No message is twice in a mailbox. LMTP and SMTP have no memory: what was handed over and not answered may be there or not, so the
+mailbox is asked by IMAP before it is handed over again. The servers are a real Dovecot, and a real Postfix that keeps Maildirs and reports;
+the line to them can be cut at the worst moments."""
 
 import re
 import sqlite3
@@ -9,11 +10,11 @@ from interop.base import note, poll
 from interop.case import InteropTest
 from interop.cutting import Line
 from interop.dovecot import Dovecot
-from interop.lab import ALDO, ANNA, BRUNO, Gateway
+from interop.lab import ALDO, ANNA, BRUNO, SERVICE, Gateway
 from interop.provider import Letter
 from interop.sink import Sink
 from interop.wire import Reply
-from test_mailboxes import Mailboxes, mailboxes
+from test_mailboxes import BehindPostfix, Mailboxes, mailboxes
 
 #: How long a hand-over that was cut off rests before the mailbox is asked.
 REST = 3
@@ -324,3 +325,83 @@ class HandedOverAgain(InteropTest):
         self.assertIn("handed over before", str(self.hand_over(octets, (BRUNO,))))
         refused = [event for event in self.gateway.events() if event["event"] == "non-accettazione"]
         self.assertEqual(len(refused), 1)
+
+
+class CutsBehindPostfix(BehindPostfix):
+    """A server that queues what it takes, and reports of envelopes when they are in the mailbox."""
+
+    def test_the_answer_is_lost(self):
+        """Postfix has the message and its 250 is lost: it is not handed over again before Postfix's report could come, and so never."""
+        gateway, postfix = self.start(settings={"defer_transports": "virtual"}, cut=True, uncertainSeconds=600)
+        self.line.manner = "answer"
+        letter = self.post(gateway, [ANNA, ALDO])
+        poll(lambda: self.line.cuts, 30, "a cut of the line")
+        self.line.manner = "pass"
+        poll(lambda: "rests before it is made again" in gateway.log.read_text(), 30, "the second attempt, put off")
+        postfix.configure(defer_transports="")
+        self.final(gateway, letter, {ANNA: "avvenuta-consegna", ALDO: "avvenuta-consegna"})
+        gateway.settled()
+        for each in (ANNA, ALDO):
+            self.holds(self.folder(postfix, each), letter)
+        self.assertNotIn("attesa-conferma", self.kinds(gateway, letter), "the report came first")
+
+    def test_what_never_arrived_is_handed_over_again(self):
+        """The same from here, and no report comes: after a while it goes once more."""
+        gateway, postfix = self.start(cut=True, uncertainSeconds=2)
+        self.line.manner = "message"
+        letter = self.post(gateway, [ANNA])
+        poll(lambda: self.line.cuts, 30, "a cut of the line")
+        self.line.manner = "pass"
+        self.final(gateway, letter, {ANNA: "avvenuta-consegna"})
+        self.holds(self.folder(postfix, ANNA), letter)
+
+    def test_the_mailbox_has_it_and_no_report_comes(self):
+        """The answer is lost, and the way of the reports is closed: the mailbox is asked, and what it has proves the delivery."""
+        gateway, postfix = self.start(more_transports={SERVICE: "retry:away"}, cut=True, asks=True, uncertainSeconds=2)
+        self.line.manner = "answer"
+        letter = self.post(gateway, [ANNA, ALDO])
+        poll(lambda: self.line.cuts, 30, "a cut of the line")
+        self.line.manner = "pass"
+        self.final(gateway, letter, {ANNA: "avvenuta-consegna", ALDO: "avvenuta-consegna"})
+        for each in (ANNA, ALDO):
+            self.holds(self.folder(postfix, each), letter)
+        self.assertEqual(gateway.log.read_text().count("had succeeded"), 2)
+
+    def test_a_receipt_whose_answer_is_lost(self):
+        """Nobody reports of receipts: the mailbox is asked, and has one; without anybody to ask there are two."""
+        for asks, count in ((True, 1), (False, 2)):
+            with self.subTest(asks=asks):
+                gateway, postfix = self.start(cut=True, asks=asks, uncertainSeconds=2)
+                sent = compose.simple("Da Anna", ["qualcuno@posta.example.test"])
+                self.line.manner = "answer"
+                with gateway.trusted() as wire:
+                    wire.envelope(ANNA, sent.recipients)
+                    self.assertEqual(wire.data(sent.octets).code, 250)
+                poll(lambda: self.line.cuts, 30, "a cut of the line")
+                self.line.manner = "pass"
+                gateway.settled()
+                poll(lambda postfix=postfix: not postfix.waits(), 30, "Postfix's empty queue")
+                found = [compose.belongs(sent, "accettazione")(stored) for stored in self.folder(postfix, ANNA).all]
+                self.assertEqual(found, [True] * count)
+
+    def test_the_server_goes_down_with_what_it_took(self):
+        """Its 250 is lost, the message is in its queue, and it is away for longer than a message in doubt rests: it has that time again
+        when it is back, and comes with its report."""
+        for asks in (True, False):
+            with self.subTest(asks=asks):
+                gateway, postfix = self.start(settings={"defer_transports": "virtual"}, cut=True, asks=asks, uncertainSeconds=6)
+                self.line.manner = "answer"
+                letter = self.post(gateway, [ANNA, ALDO])
+                poll(lambda: self.line.cuts, 30, "a cut of the line")
+                poll(lambda postfix=postfix: postfix.logged("status=deferred"), 30, "the deferral")
+                postfix.stop(kill=True)
+                self.line.manner = "pass"
+                words = "it may have it already"
+                poll(lambda gateway=gateway: any(words in (each["lastError"] or "") for each in gateway.queue()), 60, f"'{words}' in the queue")
+                postfix.start()
+                postfix.configure(defer_transports="")
+                self.final(gateway, letter, {ANNA: "avvenuta-consegna", ALDO: "avvenuta-consegna"})
+                for each in (ANNA, ALDO):
+                    self.holds(self.folder(postfix, each), letter)
+                self.assertEqual(self.line.cuts, 1)
+                self.assertNotIn("attesa-conferma", self.kinds(gateway, letter), "the report came first")

@@ -5,7 +5,7 @@ import re
 import sqlite3
 import time
 
-from interop import forgers
+from interop import compose, forgers
 from interop.base import note, poll
 from interop.case import InteropTest
 from interop.counterpart import transaction
@@ -185,13 +185,13 @@ class ByLMTP(Mailboxes):
                 self.holds(dovecot.mailbox(each), letter)
 
 
-class ByDSN(Mailboxes):
+class BehindPostfix(Mailboxes):
     """Postfix keeps the mailboxes. Its reports come in at the incoming point; for that, mail to the service address goes there."""
 
     def start(
-        self, settings: dict | None = None, more_transports: dict | None = None, cut: bool = False, **limits
+        self, settings: dict | None = None, more_transports: dict | None = None, cut: bool = False, asks: bool = False, **limits
     ) -> tuple[Gateway, Postfix]:
-        """`cut`: there is a line to Postfix that can be cut, `self.line`."""
+        """`cut`: there is a line to Postfix that can be cut, `self.line`. `asks`: a Dovecot shows the mailboxes by IMAP."""
         gateway = self.gateway("{ maildir: mail }", **limits)
         self.judge = gateway.judge
         maps = " ".join(f"{{ {user} = {user}/ }}" for user in (ANNA, ALDO, "servizio@pec.alfa.test"))
@@ -213,7 +213,12 @@ class ByDSN(Mailboxes):
             self.line = Line(port)
             self.addCleanup(self.line.stop)
             port = self.line.port
-        value = f'{{ smtp: "127.0.0.1:{port}", reportsFrom: [127.0.0.1] }}'
+        imap = ""
+        if asks:
+            dovecot = Dovecot(self.users(gateway), maildirs=f"{postfix.folder}/mail/%u").start()
+            self.addCleanup(dovecot.stop)
+            imap = f", imap: {dovecot.asked()}"
+        value = f'{{ smtp: "127.0.0.1:{port}", reportsFrom: [127.0.0.1]{imap} }}'
         gateway.configuration.write_text(mailboxes(gateway.configuration.read_text(), value))
         gateway.start()
         return gateway, postfix
@@ -225,6 +230,8 @@ class ByDSN(Mailboxes):
     def kinds(self, gateway: Gateway, letter: Letter) -> list[str]:
         return [event["event"] for event in gateway.events(letter.certified.pec_id)]
 
+
+class ByDSN(BehindPostfix):
     def test_delivered(self):
         """Taken by Postfix is not delivered; the receipt comes with the report."""
         gateway, postfix = self.start()
@@ -241,8 +248,6 @@ class ByDSN(Mailboxes):
 
     def test_own_receipts_too(self):
         """Anna's acceptance receipt goes to her mailbox by Postfix; nobody reports about a receipt."""
-        from interop import compose
-
         gateway, postfix = self.start()
         sent = compose.simple("Da Anna", [ALDO])
         with gateway.trusted() as wire:
@@ -316,31 +321,6 @@ class ByDSN(Mailboxes):
         postfix.run_queue()
         for letter in letters:
             self.final(gateway, letter, {ANNA: "avvenuta-consegna", ALDO: "avvenuta-consegna"})
-
-    def test_the_answer_is_lost(self):
-        """Postfix has the message and its 250 is lost: it is not handed over again before Postfix's report could come, and so never."""
-        gateway, postfix = self.start(settings={"defer_transports": "virtual"}, cut=True, uncertainSeconds=600)
-        self.line.manner = "answer"
-        letter = self.post(gateway, [ANNA, ALDO])
-        poll(lambda: self.line.cuts, 30, "a cut of the line")
-        self.line.manner = "pass"
-        poll(lambda: "rests before it is made again" in gateway.log.read_text(), 30, "the second attempt, put off")
-        postfix.configure(defer_transports="")
-        self.final(gateway, letter, {ANNA: "avvenuta-consegna", ALDO: "avvenuta-consegna"})
-        gateway.settled()
-        for each in (ANNA, ALDO):
-            self.holds(self.folder(postfix, each), letter)
-        self.assertNotIn("attesa-conferma", self.kinds(gateway, letter), "the report came first")
-
-    def test_what_never_arrived_is_handed_over_again(self):
-        """The same from here, and no report comes: after a while it goes once more."""
-        gateway, postfix = self.start(cut=True, uncertainSeconds=2)
-        self.line.manner = "message"
-        letter = self.post(gateway, [ANNA])
-        poll(lambda: self.line.cuts, 30, "a cut of the line")
-        self.line.manner = "pass"
-        self.final(gateway, letter, {ANNA: "avvenuta-consegna"})
-        self.holds(self.folder(postfix, ANNA), letter)
 
     def test_relayed_proves_nothing(self):
         """Postfix hands the message on to a server that reports nothing (by SMTP or LMTP, it is the same): its report says relayed, and

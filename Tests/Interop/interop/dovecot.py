@@ -22,7 +22,7 @@ ssl = no
 disable_plaintext_auth = no
 auth_failure_delay = 0
 first_valid_uid = 1
-mail_location = maildir:~/Maildir
+mail_location = maildir:{maildirs}
 postmaster_address = postmaster@pec.alfa.test
 hostname = dovecot.example.test
 lmtp_save_to_detail_mailbox = no
@@ -106,8 +106,8 @@ MASTER = "ceralacca"
 class Dovecot:
     """`users`: the passwd-file that the gateway uses too. Dovecot's LMTP refuses who is not in it."""
 
-    def __init__(self, users: Path, more: str = "", port: int | None = None):
-        """`more`: further lines of its configuration."""
+    def __init__(self, users: Path, more: str = "", port: int | None = None, maildirs: str = "~/Maildir"):
+        """`more`: further lines of its configuration. `maildirs`: where somebody else keeps them, with Dovecot's variables."""
         self.folder = new_folder("dovecot")
         self.port = port or free_block(1)
         self.imap = free_block(1)
@@ -126,7 +126,10 @@ class Dovecot:
         self.password.write_text(f"{MASTER}-secret\n")
         self.configuration = self.folder / "dovecot.conf"
         self.configuration.write_text(
-            _CONFIGURATION.format(folder=self.folder, users=copy, uid=owner.pw_uid, gid=owner.pw_gid, port=self.port, imap=self.imap) + more
+            _CONFIGURATION.format(
+                folder=self.folder, users=copy, uid=owner.pw_uid, gid=owner.pw_gid, port=self.port, imap=self.imap, maildirs=maildirs
+            )
+            + more
         )
         self.log = self.folder / "dovecot.log"
         self.socket = self.folder / "run" / "lmtp"

@@ -145,6 +145,10 @@ class Postfix:
         """Every message that waits is tried now."""
         run([find("postqueue"), "-c", self.etc, "-f"], seconds=30)
 
+    def waits(self) -> bool:
+        """Whether anything is in its queue."""
+        return bool(run([find("postqueue"), "-c", self.etc, "-j"], seconds=30).stdout.strip())
+
     def logged(self, text: str) -> bool:
         return text in self.log.read_text("utf-8", "replace")
 

@@ -106,7 +106,9 @@ class Topology(Gateway):
         self.configuration = self.etc / "ceralacca" / "ceralacca.yaml"
         self.dovecot = self.opendkim = self.master = None
         self._install()
-        yaml = Yaml(self.configuration.read_text()).limits(firstRetrySeconds=1, lastRetrySeconds=2, uncertainSeconds=3)
+        # What Postfix has in its queue takes longer to be in a mailbox than what Dovecot was storing.
+        rest = 8 if name == "dsn" else 3
+        yaml = Yaml(self.configuration.read_text()).limits(firstRetrySeconds=1, lastRetrySeconds=2, uncertainSeconds=rest)
         if edit:
             edit(yaml)
         self.configuration.write_text(yaml.text)
