@@ -21,8 +21,8 @@ enum Alarms {
   static let names = [
     "storage-broken", "ledger-refuses", "disk-full", "disk-low", "lane-hangs", "look-late", "clock-untrusted", "scanner-down",
     "scanner-workers", "signatures-old", "signer-certificate", "tls-certificate", "stamp-certificate", "signer-faulty", "index-stale",
-    "index-empty", "revocation-outdated", "queue-old", "queue-held", "quota-silent", "deadlines-late", "seal-late", "stamp-missing",
-    "draining",
+    "index-empty", "revocation-outdated", "queue-old", "queue-held", "restored", "quota-silent", "deadlines-late", "seal-late",
+    "stamp-missing", "draining",
   ]
 
   /// What of a report a person should look at, gravest first.
@@ -120,6 +120,7 @@ enum Alarms {
     if let since = report.queue.heldSince, report.queue.held > 0, now - since > heldSeconds {
       add("queue-held", .warning, "\(report.queue.held) messages are held, some for \((now - since) / 3600) hours", false)
     }
+    if let restored = report.restored { add("restored", .warning, words(restored), false) }
     if report.quotaSilenceSeconds > quotaSilenceSeconds {
       let seconds = Int(report.quotaSilenceSeconds)
       add("quota-silent", .critical, "nobody has said for \(seconds) seconds whether mailboxes have room; mail for them waits", false)
@@ -132,5 +133,13 @@ enum Alarms {
       add("seal-late", .warning, "\(report.log.unsealedRows) rows of the log wait for a seal for \((now - at) / 3600) hours", false)
     }
     if let count = report.log.unstampedSeals, count > 0 { add("stamp-missing", .warning, "\(count) seals have no time stamp", false) }
+  }
+
+  /// What waits for a word does not keep a gateway from taking mail: it is ready.
+  private static func words(_ restored: StatusReport.Restored) -> String {
+    var parts: [String] = []
+    if restored.held > 0 { parts.append("\(restored.held) messages are held, \(restored.reason) (`ceralacca queue release`)") }
+    if restored.notices > 0 { parts.append("the notices of silence about \(restored.notices) messages wait (`ceralacca queue notices`)") }
+    return "a backup was restored: " + parts.joined(separator: "; ")
   }
 }

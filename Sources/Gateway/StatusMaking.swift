@@ -34,6 +34,10 @@ private struct StatusMaker {
       deadlines: StatusReport.Deadlines(pending: look.deadlines, nextAt: look.nextDeadline), log: certifiedLog(),
       laneSilenceSeconds: shared.measures.silences.map { Double($0) / 1e9 }, memoryBytes: look.process.residentBytes,
       processorSeconds: look.process.processorSeconds, openDescriptors: look.process.openDescriptors, alarms: [])
+    let restored = look.restored
+    if restored.entries > 0 || restored.notices > 0 {
+      report.restored = StatusReport.Restored(held: restored.entries, notices: restored.notices, reason: restored.reason)
+    }
     report.quotaSilenceSeconds = shared.measures.quotaSilenceSeconds
     report.alarms = Alarms.judge(report)
     return report

@@ -180,6 +180,16 @@ public struct StatusReport: Codable, Sendable, Equatable {
     public var nextAt: Int64?
   }
 
+  /// What a restored backup brought back, and waits for an operator's decision.
+  public struct Restored: Codable, Sendable, Equatable {
+    /// Messages of the queue that are held.
+    public var held: Int
+    /// Messages whose notices of silence (RFC 6109 §3.1.6) are not made.
+    public var notices: Int
+    /// Of when the backup is, in words.
+    public var reason: String
+  }
+
   /// The certified log and its seals.
   public struct CertifiedLog: Codable, Sendable, Equatable {
     public var rows: Int
@@ -233,6 +243,8 @@ public struct StatusReport: Codable, Sendable, Equatable {
   public var storage: Storage
   public var deadlines: Deadlines
   public var log: CertifiedLog
+  /// Nil while nothing waits that was restored.
+  public var restored: Restored?
   /// Seconds since each lane has looked at its clock.
   public var laneSilenceSeconds: [Double]
   /// For how long the service that is asked whether mailboxes have room has not answered; 0 while it does.

@@ -19,6 +19,7 @@ final class Watch: Sendable {
     var at = MonotonicClock.nanoseconds()
     var queue: [RouteFigures] = []
     var held = HeldFigures()
+    var restored = RestoredFigures()
     var deadlines = 0
     var nextDeadline: Int64?
     var rows: Int64 = 0
@@ -114,6 +115,7 @@ final class Watch: Sendable {
     do {
       next.queue = try ledger.routeFigures()
       next.held = try ledger.heldFigures()
+      next.restored = try ledger.restoredFigures()
       next.deadlines = try ledger.deadlineCount()
       next.nextDeadline = try ledger.nextDeadline()
       let lastRow = try ledger.lastEventNumber()

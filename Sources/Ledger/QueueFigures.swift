@@ -24,6 +24,19 @@ public struct HeldFigures: Sendable, Equatable {
   public init() {}
 }
 
+/// What a restored backup brought back, and no operator has decided about.
+public struct RestoredFigures: Sendable, Equatable {
+  /// Entries of the queue that are held.
+  public var entries = 0
+  /// Transactions whose notices of silence (RFC 6109 §3.1.6) wait.
+  public var notices = 0
+  /// Why, as the restore said it.
+  public var reason = ""
+
+  /// Nothing.
+  public init() {}
+}
+
 extension LedgerReading {
   /// The queue by its ways out, in the order of their names. Reads the whole queue: about a second for a million entries.
   public func routeFigures() throws(LedgerError) -> [RouteFigures] {
@@ -55,5 +68,19 @@ extension LedgerReading {
       }
       return held
     }
+  }
+
+  /// What waits because a backup was restored. Looks at the whole queue while there is such a hold, and at none of it otherwise.
+  public func restoredFigures() throws(LedgerError) -> RestoredFigures {
+    let holds = try queueHolds()
+    var found = RestoredFigures()
+    found.reason = holds.restored?.reason ?? holds.notices?.reason ?? ""
+    if let hold = holds.restored {
+      var filter = QueueFilter(hold.scope)
+      filter.isHeld = true
+      found.entries = try queueCount(filter)
+    }
+    if holds.notices != nil { found.notices = try heldDeadlineCount() }
+    return found
   }
 }

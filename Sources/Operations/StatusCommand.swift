@@ -1,7 +1,5 @@
 import Foundation
 import Gateway
-import Journey
-import Ledger
 import Octets
 import PEC
 
@@ -19,35 +17,15 @@ public enum StatusCommand {
   public static func run(
     _ question: Question = .everything, configurationFile: String, json: Bool, say: (String) -> Void
   ) throws {
-    var report = try ask(configurationFile)
+    let report = try ask(configurationFile)
     switch question {
     case .everything: break
     case .health: return try answer(Readiness.health(report), well: "ok", say)
     case .readiness: return try answer(Readiness.ready(report), well: "ready", say)
     }
-    if let alarm = restored(configurationFile) { report.alarms.append(alarm) }
     if json { say(try Output.json(report)) } else { for line in StatusPage(report).lines { say(line) } }
     if report.alarms.contains(where: { $0.severity == .critical }) { throw CommandFailure("", exitCode: critical) }
     if !report.alarms.isEmpty { throw CommandFailure("", exitCode: warning) }
-  }
-
-  /// What waits for an operator's word after a restore; nil too when the ledger cannot be read, of which the gateway itself has to tell.
-  private static func restored(_ configurationFile: String) -> StatusReport.Alarm? {
-    guard let ledger = try? QueueCommands.ledger(configurationFile), let holds = try? ledger.queueHolds() else { return nil }
-    var parts: [String] = []
-    if let hold = holds.restored {
-      var filter = QueueFilter(hold.scope)
-      filter.isHeld = true
-      if let count = try? ledger.queueCount(filter), count > 0 {
-        parts.append("\(count) messages are held, \(hold.reason) (`ceralacca queue release`)")
-      }
-    }
-    if holds.notices != nil, let count = try? ledger.heldDeadlineCount() {
-      parts.append("the notices of silence about \(count) messages wait (`ceralacca queue notices`)")
-    }
-    if parts.isEmpty { return nil }
-    let words = "a backup was restored: " + parts.joined(separator: "; ")
-    return StatusReport.Alarm(name: "restored", severity: .warning, words: words, stopsMail: false)
   }
 
   /// The words of `/health` and `/ready`, for who has no HTTP.

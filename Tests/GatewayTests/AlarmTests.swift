@@ -65,6 +65,8 @@ import Testing
       $0.queue = .init(
         routes: [.init(route: "mailbox", entries: 2, recipients: 1, awaiting: 0, oldestAt: now, held: 1)], heldSince: now - 9 * 3600)
     },
+    Case("restored") { $0.restored = .init(held: 2, notices: 0, reason: "as of then") },
+    Case("restored") { $0.restored = .init(held: 0, notices: 1, reason: "as of then") },
     Case("quota-silent") { $0.quotaSilenceSeconds = 61 },
     Case("deadlines-late") { $0.deadlines.nextAt = now - 301 },
     Case("seal-late") {
@@ -97,6 +99,16 @@ import Testing
   }
 
   @Test func everyNameIsRaisedByOne() { #expect(Set(Self.cases.map(\.name)) == Set(Alarms.names)) }
+
+  @Test func whatWasRestoredIsCounted() {
+    var report = Self.report()
+    report.restored = .init(held: 2, notices: 3, reason: "as of then")
+    #expect(
+      Alarms.judge(report).map(\.words) == [
+        "a backup was restored: 2 messages are held, as of then (`ceralacca queue release`); the notices of silence about 3 messages wait "
+          + "(`ceralacca queue notices`)"
+      ])
+  }
 
   @Test func theGravestComesFirst() {
     var report = Self.report()

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import stat
 import threading
+import urllib.request
 from collections import Counter
 from pathlib import Path
 
@@ -103,7 +104,7 @@ class Backup(InteropTest):
 
     def test_disaster_under_load(self):
         """What was answered 250 before the backup is there, waits, and goes out once when it is released; nobody is told of silence."""
-        gateway = self._start(deadlines="{ firstSeconds: 25, secondSeconds: 50 }")
+        gateway = self._start(lambda yaml: yaml.set("{ port: 0 }", "metrics"), deadlines="{ firstSeconds: 25, secondSeconds: 50 }")
         # Taken by the next hop, which never says more: their senders are to be told, were it not for the restore.
         self.opens = True
         silent = self._submit(3, GAMMA_TOO)
@@ -147,6 +148,10 @@ class Backup(InteropTest):
         gateway.start()
         status = json.loads(self._status(1))
         self.assertIn("restored", [alarm["name"] for alarm in status["alarms"]])
+        self.assertEqual(status["restored"]["held"], manifest["queued"])
+        # Those who watch are told, and mail is taken all the same.
+        self.assertIn('ceralacca_alarm{alarm="restored"} 1', self._fetch(status, "/metrics"))
+        self.assertEqual(self._fetch(status, "/ready"), "ready\n")
         self.assertEqual(stat.S_IMODE(self.data.stat().st_mode) & 0o077, 0)
         rows = {row["id"]: row for row in gateway.queue()}
         self.assertEqual(len(rows), manifest["queued"])
@@ -186,6 +191,7 @@ class Backup(InteropTest):
         self.assertIn("No notices wait", self._say("queue", "notices"))
         self._submit(1, GAMMA_TOO)
         self.assertEqual(self._notices() & old, set())
+        poll(lambda: 'ceralacca_alarm{alarm="restored"} 0' in self._fetch(status, "/metrics"), 30, "the end of the alarm")
         self.assertNotIn("restored", [alarm["name"] for alarm in json.loads(self._status(None))["alarms"]])
         restored = [event for event in gateway.events() if event["event"] == "ripristino"]
         self.assertEqual(len(restored), 1)
@@ -194,6 +200,10 @@ class Backup(InteropTest):
         self._say("seal", "now")
         self._say("log", "verify")
         self._say("seal", "verify")
+
+    def _fetch(self, status: dict, path: str) -> str:
+        with urllib.request.urlopen(f"http://{status['metricsAddress']}{path}", timeout=20) as answer:
+            return answer.read().decode()
 
     def _status(self, code: int | None) -> str:
         done = run([executable(), "status", "--json", "--config", self.gateway.configuration])

@@ -35,6 +35,7 @@ import Testing
     ])
     // Where reports alone are awaited too: they may have come to the gateway that was lost.
     #expect(try held(ledger) == ["a", "b", "c", "d"])
+    #expect(try ledger.restoredFigures().entries == 4)
     // A part is released by a hold that began with the other, and has ended.
     try ledger.commit([.holdQueue(QueueHold(scope: .domain("x.test"), heldAt: 200, releasedAt: 300))])
     #expect(try held(ledger) == ["c", "d"])
@@ -46,8 +47,10 @@ import Testing
     #expect(try held(ledger) == ["d"])
     try ledger.commit([.holdQueue(QueueHold(scope: .domain("x.test"), heldAt: 301))])
     #expect(try held(ledger) == ["a", "b", "d", "new"])
+    #expect(try ledger.restoredFigures().entries == 3, "what came after it is not of the restore")
     try ledger.commit([.releaseWholeQueue(at: 400)])
     #expect(try held(ledger).isEmpty)
+    #expect(try ledger.restoredFigures() == RestoredFigures())
     // Its time does not count towards giving up: of each part until that was released.
     let holds = try ledger.queueHolds()
     #expect(try holds.heldSeconds("a@x.test", of: #require(try ledger.entry("a")), until: 1000) == 100 + 99)
@@ -63,11 +66,13 @@ import Testing
     try ledger.commit([.transaction(transaction("old1")), watch("old1", 100), .transaction(transaction("old2")), watch("old2", 300)])
     let point = try ledger.restorePoint()
     #expect(point.transaction == 2)
-    try ledger.commit([.holdQueue(QueueHold(scope: .notices(through: point.transaction), heldAt: 50))])
+    try ledger.commit([.holdQueue(QueueHold(scope: .notices(through: point.transaction), reason: "as of then", heldAt: 50))])
+    #expect(try ledger.restoredFigures().reason == "as of then")
     try ledger.commit([.transaction(transaction("new")), watch("new", 200)])
     #expect(try ledger.nextDeadline() == 200)
     #expect(try ledger.dueDeadlines(at: 1000, limit: 9).map(\.watch.pecID) == ["new"])
     #expect(try ledger.heldDeadlineCount() == 2)
+    #expect(try ledger.restoredFigures().notices == 2)
     #expect(try ledger.queueSelection(QueueFilter(.notices(through: 2)), limit: 9).entries.isEmpty)
     // It is no part of releasing everything.
     try ledger.commit([.releaseWholeQueue(at: 60)])
