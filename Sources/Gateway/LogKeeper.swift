@@ -14,7 +14,7 @@ import Threading
 /// What an operator asks of the certified log while the gateway runs.
 enum LogOrder: Sendable {
   /// Seal what waits, and ask for stamps.
-  case seal
+  case seal(by: Operator)
   /// Answer a request for an extract that waits for the operator: with the extract, or with a refusal and its reason.
   case answer(request: String, refusal: String?, by: Operator)
 }
@@ -110,9 +110,9 @@ final class LogKeeper: Sendable {
   private func carryOut(_ asked: Asked, _ round: inout Round) {
     if let reason = shared.clock.distrust { return asked.then("the clock cannot be trusted: \(reason)", false) }
     switch asked.order {
-    case .seal:
+    case .seal(let person):
       do {
-        let seals = try sealAll(.asked)
+        let seals = try sealAll(.asked, by: person)
         round.nextStamp = 0
         stamp(&round, at: shared.now())
         let words = seals.map { "seal \($0.number) over rows \($0.first) to \($0.last)" }
@@ -158,17 +158,18 @@ final class LogKeeper: Sendable {
   }
 
   /// Makes one seal durable; nil when no row waits.
-  private func sealNext(_ reason: SealReason) throws -> SealRecord? {
-    guard let (seal, changes) = try sealer.make(reason: reason, at: shared.now()) else { return nil }
+  private func sealNext(_ reason: SealReason, by person: Operator? = nil) throws -> SealRecord? {
+    guard let (seal, changes) = try sealer.make(reason: reason, at: shared.now(), by: person?.description) else { return nil }
     if let failure = commit(changes) { throw LogKeeperError("the ledger did not take seal \(seal.number): \(failure)") }
     return seal
   }
 
   /// Seals everything up to the last row that is there now.
-  func sealAll(_ reason: SealReason) throws -> [SealRecord] {
+  /// - Parameter person: who asked for it; nil where it is a step of something else.
+  func sealAll(_ reason: SealReason, by person: Operator? = nil) throws -> [SealRecord] {
     let last = try ledger.lastEventNumber()
     var seals: [SealRecord] = []
-    while (try ledger.lastSeal()?.last ?? 0) < last, let seal = try sealNext(reason) { seals.append(seal) }
+    while (try ledger.lastSeal()?.last ?? 0) < last, let seal = try sealNext(reason, by: person) { seals.append(seal) }
     return seals
   }
 

@@ -36,7 +36,7 @@ extension Gateway {
       upkeep.fetchIndex(allowsLosses: request.entry == "allow-losses") { lines, isLoaded in
         answer(ControlAnswer(ok: isLoaded, message: lines))
       }
-    case "seal": logKeeper.perform(.seal) { words, isDone in answer(ControlAnswer(ok: isDone, message: words)) }
+    case "seal": logKeeper.perform(.seal(by: person)) { words, isDone in answer(ControlAnswer(ok: isDone, message: words)) }
     case "request-answer", "request-refuse":
       guard let id = request.entry else { return answer(ControlAnswer(ok: false, message: "which request?")) }
       let refusal = request.verb == "request-refuse" ? request.text ?? "" : nil

@@ -72,9 +72,12 @@ public struct Sealer: Sendable {
   ///
   /// When it returns, the seal's files are on the disk. A folder that an interrupted call left is taken as it is when it holds and fits,
   /// and is moved aside when not.
+  /// - Parameter person: who asked for it, for its row; nil where nobody did.
   /// - Returns: the seal, and the changes to be committed as one; nil when no row waits.
   /// - Throws: `brokenChain` when a row is not what the chain says: nothing is sealed then.
-  public func make(reason: SealReason, at instant: Instant) throws(SealingError) -> (SealRecord, [LedgerChange])? {
+  public func make(
+    reason: SealReason, at instant: Instant, by person: String? = nil
+  ) throws(SealingError) -> (SealRecord, [LedgerChange])? {
     guard let start = try start() else { return nil }
     try DurableFiles.makeFolder(store.path)
     let manifest: SealManifest
@@ -88,9 +91,9 @@ public struct Sealer: Sendable {
       number: manifest.number, first: manifest.first, last: manifest.last, madeAt: manifest.madeAt, digest: manifest.digest,
       root: manifest.root, chain: manifest.chainAfter)
     let contents = Hex.encode(SHA256.digest(try store.contents(manifest.number, SealFileNames.contents).octets))
+    let why = manifest.reason + origin + (person.map { "; by \($0)" } ?? "")
     let words =
-      "seal \(manifest.number) over rows \(manifest.first) to \(manifest.last) (\(manifest.reason)\(origin)); manifest \(manifest.digest); "
-      + "contents \(contents)"
+      "seal \(manifest.number) over rows \(manifest.first) to \(manifest.last) (\(why)); manifest \(manifest.digest); contents \(contents)"
     return (record, [.seal(record), .event(event(.sealed, seal: manifest.number, at: instant, words))])
   }
 

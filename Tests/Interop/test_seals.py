@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import random
 import re
 import shutil
@@ -94,6 +95,8 @@ class Seals(SealTest):
         self.assertIn(NAME, seal["authority"])
         self.assertEqual([row["event"] for row in rows[seal["last"] :]], [SEALED, STAMPED])
         self.assertIn(seal["digest"], rows[seal["last"]]["detail"])
+        name = pwd.getpwuid(os.geteuid()).pw_name
+        self.assertIn(f"(asked; by operator {name} (uid {os.geteuid()}))", rows[seal["last"]]["detail"])
         self.fine(openssl_seal(seal_folder(gateway, 1), gateway.ca, self.stamps.ca))
         self.all_is_well(gateway)
         # Each row of the log stands in the seal as the log shows it.

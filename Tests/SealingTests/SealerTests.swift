@@ -133,12 +133,15 @@ import Testing
     #expect(try desk.verify().faults == [])
     try desk.fill(2)
     let before = try desk.octets(1, "seal.p7m")
-    let (again, changes) = try #require(try desk.sealer().make(reason: .asked, at: desk.instant))
+    let (again, changes) = try #require(try desk.sealer().make(reason: .asked, at: desk.instant, by: "operator anna (uid 7)"))
     #expect(again == first)
     #expect(try desk.octets(1, "seal.p7m") == before)
     try desk.ledger.commit(changes)
     try desk.seal()
     #expect(try desk.ledger.seals().map(\.last) == [3, 6])
+    // Who asked is named; who made the files is not known any more.
+    let rows = try desk.ledger.events(after: 5, limit: 1)
+    #expect(rows.first?.detail?.contains("(daily, found whole after an interruption; by operator anna (uid 7))") == true)
     #expect(try desk.verify().faults == [])
   }
 
