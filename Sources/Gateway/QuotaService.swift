@@ -8,6 +8,11 @@ import Threading
 ///
 /// Questions share it, a bounded number of them ahead of their answers; the others stand in line. Whatever keeps the service from a
 /// verdict leaves it unknown, and nothing is refused for good by it.
+///
+/// While nothing is heard of the service an alarm says so, and what went unanswered last is asked again every few seconds. An alarm that
+/// ended because nobody had asked for a while would say what is not known: mail that was put off asks only when it is tried again, which
+/// may be hours later. One that waited for such a question would stand through a quiet night after the service is back. A question
+/// changes nothing in the service, so asking is the cheapest way to say what is true.
 final class QuotaService {
   private final class Inquiry {
     var answers: [QuotaAnswer?]
@@ -31,6 +36,14 @@ final class QuotaService {
     var index: Int
     /// True once a connection ended over it: it may have been one that the service had given up for want of work.
     var isSecondTry = false
+    /// True where nobody waits for the answer.
+    var isOurs = false
+
+    var secondTry: Question {
+      var again = self
+      again.isSecondTry = true
+      return again
+    }
   }
 
   private unowned let lane: Lane
@@ -41,6 +54,8 @@ final class QuotaService {
   private var stream: EventLoop.Stream?
   private var attempt: ConnectAttempt?
   private var deadline: Deadline?
+  /// Runs until the service is asked again.
+  private var pause: Deadline?
   /// Asked, in the order of the answers to come.
   private var sent: [Question] = []
   private var line: [Question] = []
@@ -63,7 +78,11 @@ final class QuotaService {
   }
 
   /// Ends the connection; of whatever was asked nothing is known.
-  func close() { broken("the gateway is stopping") }
+  func close() {
+    broken("the gateway is stopping")
+    pause?.cancel()
+    pause = nil
+  }
 
   // MARK: The connection
 
@@ -107,7 +126,8 @@ final class QuotaService {
       if client?.ask(question.text) == true {
         sent.append(question)
       } else {
-        tell(question, .unknown("the address cannot be asked about"))
+        // It says nothing of the service.
+        question.inquiry.answer(question.index, .unknown("the address cannot be asked about"))
       }
     }
     // What was given out must not stay in memory for as long as the line is not empty.
@@ -143,7 +163,7 @@ final class QuotaService {
     let again = sent.filter { !$0.isSecondTry }
     let asked = sent.filter(\.isSecondTry)
     hangUp()
-    (line, head) = (again.map { Question(text: $0.text, inquiry: $0.inquiry, index: $0.index, isSecondTry: true) } + line[head...], 0)
+    (line, head) = (again.map(\.secondTry) + line[head...], 0)
     if !asked.isEmpty { giveUp(asked, reason) }
     pump()
   }
@@ -173,13 +193,28 @@ final class QuotaService {
   }
 
   private func giveUp(_ questions: [Question], _ reason: String) {
-    lane.shared.logger.error("\(name) does not say whether mailboxes have room: \(reason)", metadata: ["waiting": "\(questions.count)"])
+    let waiting = questions.count { !$0.isOurs }
+    if waiting > 0 {
+      lane.shared.logger.error("\(name) does not say whether mailboxes have room: \(reason)", metadata: ["waiting": "\(waiting)"])
+    }
     for question in questions { tell(question, .unknown("\(name): \(reason)")) }
   }
 
   /// - Parameter isAnswer: true where an unknown answer is what the service itself said.
   private func tell(_ question: Question, _ answer: QuotaAnswer, isAnswer: Bool = false) {
     lane.shared.measures.quotaAnswered(answer, isAnswer: isAnswer)
+    if case .unknown = answer, !isAnswer { askAgainLater(question.text) }
     question.inquiry.answer(question.index, answer)
+  }
+
+  private func askAgainLater(_ question: PolicyQuestion) {
+    if pause != nil { return }
+    pause = lane.loop.deadline(afterSeconds: lane.shared.limits.quota.askAgainSeconds) { [unowned self] in
+      pause = nil
+      // Another lane has heard of it, or somebody is asking anyway.
+      guard lane.shared.measures.quotaSilenceSeconds > 0, sent.isEmpty, head == line.count else { return }
+      line.append(Question(text: question, inquiry: Inquiry(1) { _ in }, index: 0, isOurs: true))
+      pump()
+    }
   }
 }

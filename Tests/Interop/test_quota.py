@@ -1,12 +1,13 @@
 """Whether a mailbox has room is asked of a real Dovecot before anything goes there: by LMTP, and into Maildirs that the gateway writes
 itself. Who is full gets nothing, his sender a word; and while nobody can say, nothing is lost."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 
-from interop.base import free_block, poll, run
+from interop.base import executable, free_block, poll, run
 from interop.case import InteropTest
 from interop.compose import belongs, simple
 from interop.counterpart import transaction
@@ -179,6 +180,19 @@ class Quota(InteropTest):
         for kind in ("accettazione", "avvenuta-consegna"):
             gateway.mailbox(ANNA).wait(belongs(sent, kind))
         self.assertEqual(self.ordinary(gateway, [ANNA], "aspetta", LINE).code, 250)
+
+    def test_a_quiet_night_after_an_outage(self):
+        """The alarm ends when the service is back, though no mail comes that would ask it."""
+        gateway, dovecot = self.start(maildir=False, over_tcp=True)
+        dovecot.stop()
+        self.assertEqual(self.ordinary(gateway, [ANNA], "notte", LINE).code, 451)
+        silence = lambda: json.loads(run([executable(), "status", "--json", "--config", gateway.configuration]).stdout)["quotaSilenceSeconds"]  # noqa: E731
+        # It is asked again, and nothing is heard: the silence is one.
+        poll(lambda: silence() > 20, 60, lambda: f"a silence that goes on, not {silence()}")
+        dovecot.start()
+        poll(lambda: silence() == 0, 60, lambda: f"an answer, not {silence()}")
+        said = gateway.log.read_text("utf-8", "replace").count("does not say whether")
+        self.assertEqual(said, 1, "what nobody waits for is no line of the log")
 
     def test_a_connection_that_ended_meanwhile(self):
         """The service's processes are ended between two questions: the next is asked again over another connection, and nothing waits."""
