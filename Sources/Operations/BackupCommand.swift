@@ -41,16 +41,39 @@ public struct BackupCommand {
   private let progress: (String) -> Void
   private let earlier: [String: BackupManifest.File]
 
+  /// A backup that was made, for machines.
+  private struct Report: Encodable {
+    var folder: String
+    /// RFC 3339.
+    var madeAt: String
+    var files: Int
+    var bytes: Int
+    var lastRow: Int64
+    var lastSeal: Int64
+    var queued: Int
+    var hasKeys: Bool
+    /// Stored parts of queued messages that cannot be read, and could not be before.
+    var damaged: [String]
+    /// What is not in it, in words.
+    var leftOut: [String]
+
+    init(_ folder: String, _ manifest: BackupManifest) {
+      (self.folder, madeAt, files, bytes) = (folder, manifest.madeAt, manifest.files.count, manifest.bytes)
+      (lastRow, lastSeal, queued) = (manifest.lastRow, manifest.lastSeal, manifest.queued)
+      (hasKeys, damaged, leftOut) = (manifest.hasKeys, manifest.damaged, manifest.leftOut)
+    }
+  }
+
   /// Makes a backup.
   /// - Parameter progress: hears how far it is.
   /// - Throws: `CommandFailure` with code 73 when it cannot be made there, 74 when the disk is full or fails, 75 when it is to be tried again.
   public static func run(
-    _ wanted: Wanted, configurationFile: String, say: @escaping (String) -> Void, progress: @escaping (String) -> Void = { _ in }
-  )
-    throws
-  {
+    _ wanted: Wanted, configurationFile: String, json: Bool, say: @escaping (String) -> Void,
+    progress: @escaping (String) -> Void = { _ in }
+  ) throws {
     let configuration = try Service.load(configurationFile)
-    try BackupCommand(wanted, configuration, configurationFile, say, progress).make()
+    let manifest = try BackupCommand(wanted, configuration, configurationFile, json ? { _ in } : say, progress).make()
+    if json { say(try Output.json(Report(wanted.folder, manifest))) }
   }
 
   private init(
@@ -67,7 +90,7 @@ public struct BackupCommand {
     self.earlier = earlier
   }
 
-  private func make() throws {
+  private func make() throws -> BackupManifest {
     let data = configuration.dataDirectory
     guard FileFacts(Gateway.ledgerPath(data)) != nil else {
       throw CommandFailure("\(data) has no ledger: the gateway has not run with this configuration yet", exitCode: CommandFailure.noInput)
@@ -84,6 +107,7 @@ public struct BackupCommand {
     do {
       let manifest = try fill()
       try finish(manifest, lock)
+      return manifest
     } catch {
       try? BackupFiles.removeTree(staging)
       throw error

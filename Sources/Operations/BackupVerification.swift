@@ -12,29 +12,68 @@ public struct BackupVerification {
   private let folder: String
   private let manifest: BackupManifest
   private var faults: [String] = []
+  private var remarks: [String] = []
 
   /// Faults that are named.
   private static let mostNamed = 100
 
+  /// What was found, for machines.
+  private struct Report: Encodable {
+    var holds: Bool
+    var folder: String
+    /// RFC 3339.
+    var madeAt: String
+    var files: Int
+    var bytes: Int
+    var lastRow: Int64
+    var queued: Int
+    var faults: [String]
+    var remarks: [String]
+  }
+
   /// Verifies a backup.
   /// - Throws: `CommandFailure` with code 66 when it is none, 65 when anything of it is not as it was.
-  public static func run(_ folder: String, say: (String) -> Void, progress: @escaping (String) -> Void = { _ in }) throws {
-    let manifest = try verify(folder, say: say, progress: progress)
+  public static func run(
+    _ folder: String, json: Bool, say: (String) -> Void, progress: @escaping (String) -> Void = { _ in }
+  ) throws {
+    let verification = try examine(folder, progress)
+    if json {
+      say(try Output.json(verification.report))
+      if !verification.faults.isEmpty { throw CommandFailure("", exitCode: CommandFailure.dataError) }
+      return
+    }
+    let manifest = try verification.told(say)
     say(
       "\(folder): all of it is as it was made at \(manifest.madeAt): \(manifest.files.count) files, the certified log up to row "
         + "\(manifest.lastRow), \(manifest.queued) messages in the queue")
   }
 
   /// The manifest of a backup of which everything is as it was.
+  /// - Throws: as `run`.
   static func verify(_ folder: String, say: (String) -> Void, progress: @escaping (String) -> Void) throws -> BackupManifest {
-    let manifest = try BackupManifest.read(folder).manifest
-    var verification = BackupVerification(folder: folder, manifest: manifest)
+    try examine(folder, progress).told(say)
+  }
+
+  private static func examine(_ folder: String, _ progress: @escaping (String) -> Void) throws -> BackupVerification {
+    var verification = BackupVerification(folder: folder, manifest: try BackupManifest.read(folder).manifest)
     try verification.compareFiles(progress)
     // Where the files are not what they were, what is in them says nothing.
-    if verification.faults.isEmpty { try verification.look(progress, say) }
-    for fault in verification.faults.prefix(mostNamed) { say("FAULT   \(ASCII.escaped(fault))") }
-    if verification.faults.isEmpty { return manifest }
-    throw CommandFailure("\(folder) has \(verification.faults.count) faults, and must not be restored", exitCode: CommandFailure.dataError)
+    if verification.faults.isEmpty { try verification.look(progress) }
+    return verification
+  }
+
+  /// Says what was found; ends where that is a fault.
+  private func told(_ say: (String) -> Void) throws -> BackupManifest {
+    for remark in remarks { say("remark  \(ASCII.escaped(remark))") }
+    for fault in faults.prefix(BackupVerification.mostNamed) { say("FAULT   \(ASCII.escaped(fault))") }
+    if faults.isEmpty { return manifest }
+    throw CommandFailure("\(folder) has \(faults.count) faults, and must not be restored", exitCode: CommandFailure.dataError)
+  }
+
+  private var report: Report {
+    Report(
+      holds: faults.isEmpty, folder: folder, madeAt: manifest.madeAt, files: manifest.files.count, bytes: manifest.bytes,
+      lastRow: manifest.lastRow, queued: manifest.queued, faults: faults, remarks: remarks)
   }
 
   private init(folder: String, manifest: BackupManifest) { (self.folder, self.manifest) = (folder, manifest) }
@@ -63,7 +102,7 @@ public struct BackupVerification {
     }
   }
 
-  private mutating func look(_ progress: @escaping (String) -> Void, _ say: (String) -> Void) throws {
+  private mutating func look(_ progress: @escaping (String) -> Void) throws {
     let ledger: LedgerReader
     do { ledger = try Ledger.openCopy(path: "\(folder)/\(BackupManifest.ledgerPath)") } catch {
       return faults.append("\(error)")
@@ -77,10 +116,10 @@ public struct BackupVerification {
         faults.append("the certified log ends at row \(last), and the list of contents says \(manifest.lastRow)")
       }
       progress("messages of the queue")
-      try lookAtQueue(ledger, say)
+      try lookAtQueue(ledger)
     } catch { faults.append("\(error)") }
     guard manifest.ledgerSchema == Ledger.schema else {
-      return say(
+      return remarks.append(
         "the ledger has schema \(manifest.ledgerSchema), and this program writes \(Ledger.schema): the certified log's chain is looked at "
           + "by `ceralacca log verify` after a restore")
     }
@@ -94,7 +133,7 @@ public struct BackupVerification {
     } catch { faults.append("\(error)") }
   }
 
-  private mutating func lookAtQueue(_ ledger: LedgerReader, _ say: (String) -> Void) throws(LedgerError) {
+  private mutating func lookAtQueue(_ ledger: LedgerReader) throws(LedgerError) {
     let reader = SpoolReader(directory: "\(folder)/\(BackupManifest.dataFolder)/spool")
     let known = Set(manifest.damaged)
     var place: Int64?
@@ -104,7 +143,8 @@ public struct BackupVerification {
       for entry in page.entries {
         guard let range = entry.content.first(where: { found[$0] != nil }), let fault = found[range] else { continue }
         let words = "the message of entry \(entry.id) cannot be read: \(fault)"
-        if known.contains(BackupManifest.name(range)) { say("remark  it was so before the backup: \(words)") } else { faults.append(words) }
+        let wasSo = known.contains(BackupManifest.name(range))
+        if wasSo { remarks.append("it was so before the backup: \(words)") } else { faults.append(words) }
       }
       place = page.next
     } while place != nil

@@ -22,39 +22,67 @@ public struct RestoreCommand {
   private let configuration: GatewayConfiguration
   private let say: (String) -> Void
   private let progress: (String) -> Void
+  /// Files outside the data directory that were put back.
+  private let putBack: [String]
   private var data: String { configuration.dataDirectory }
   private var restoring: String { Gateway.restoringPath(configuration.dataDirectory) }
+
+  /// A backup that was restored, for machines.
+  private struct Report: Encodable {
+    var dataDirectory: String
+    /// The backup.
+    var folder: String
+    /// Of when it is, RFC 3339.
+    var madeAt: String
+    var lastRow: Int64
+    /// Entries of the queue that are held.
+    var held: Int
+    /// Messages about which no notice of silence is made.
+    var notices: Int
+    /// Files outside the data directory that were not there, and are again.
+    var putBack: [String]
+  }
 
   /// Restores a backup into the data directory of a configuration, which must be empty. A configuration that is not there is taken from the
   /// backup, with the files that it names.
   /// - Throws: `CommandFailure` with code 65 when the backup is not as it was made, 66 when it is none, 73 when there is something where it
   ///   is to go, or a gateway that runs, 74 when the disk is full or fails.
   public static func run(
-    from folder: String, configurationFile: String, say: @escaping (String) -> Void, progress: @escaping (String) -> Void = { _ in }
+    from folder: String, configurationFile: String, json: Bool, say: @escaping (String) -> Void,
+    progress: @escaping (String) -> Void = { _ in }
   ) throws {
+    let report = try restore(folder, configurationFile, json ? { _ in } : say, progress)
+    if json { say(try Output.json(report)) }
+  }
+
+  private static func restore(
+    _ folder: String, _ configurationFile: String, _ say: @escaping (String) -> Void, _ progress: @escaping (String) -> Void
+  ) throws -> Report {
     let manifest = try BackupVerification.verify(folder, say: say, progress: progress)
     if manifest.ledgerSchema > Ledger.schema {
       throw CommandFailure(
         "the backup's ledger has schema \(manifest.ledgerSchema), and this program knows up to \(Ledger.schema): restore it with the program "
           + "that made it, \(manifest.program), or a newer one", exitCode: CommandFailure.dataError)
     }
-    if FileFacts(configurationFile) == nil { try restoreConfiguration(folder, manifest, named: configurationFile, say) }
+    var putBack: [String] = []
+    if FileFacts(configurationFile) == nil { putBack = try restoreConfiguration(folder, manifest, named: configurationFile, say) }
     let command = RestoreCommand(
       folder: folder, manifest: manifest, digest: try BackupManifest.read(folder).sha256,
-      configuration: try Service.load(configurationFile), say: say, progress: progress)
-    try command.restore()
+      configuration: try Service.load(configurationFile), say: say, progress: progress, putBack: putBack)
+    return try command.restore()
   }
 
   // MARK: Configuration
 
-  /// Puts back the configuration and what it names, as far as it is not there.
+  /// Puts back the configuration and what it names, as far as it is not there; says and returns what.
   private static func restoreConfiguration(
     _ folder: String, _ manifest: BackupManifest, named path: String, _ say: (String) -> Void
-  ) throws {
+  ) throws -> [String] {
     let place = URL(fileURLWithPath: path).standardizedFileURL.path
     guard manifest.files.contains(where: { $0.origin == place }) else {
       throw CommandFailure("\(path) is not there, and the backup has no configuration of that path", exitCode: CommandFailure.noInput)
     }
+    var putBack: [String] = []
     for file in manifest.files {
       guard let origin = file.origin else { continue }
       if FileFacts(origin) != nil {
@@ -68,7 +96,9 @@ public struct RestoreCommand {
       if SystemUser.isRoot, let owner = file.owner { own(origin, owner, file.group) }
       try BackupFiles.syncFolder(BackupFiles.parent(of: origin))
       say("\(origin) was put back")
+      putBack.append(origin)
     }
+    return putBack
   }
 
   /// Best as it can: users of another machine may have no names here, and `check` says what cannot be read.
@@ -80,7 +110,7 @@ public struct RestoreCommand {
 
   // MARK: Data
 
-  private func restore() throws {
+  private func restore() throws -> Report {
     let (owner, group) = try clear()
     let free = BackupFiles.freeBytes(data)
     let needed = manifest.files.reduce(RestoreCommand.marginBytes) { $0 + $1.bytes }
@@ -90,12 +120,15 @@ public struct RestoreCommand {
         "the backup takes \(needed >> 20) MiB, and \(free >> 20) MiB are free at \(data): make room", exitCode: CommandFailure.inputOutput)
     }
     try copy()
-    let words = try settle()
+    let (queued, deadlines) = try settle()
     if SystemUser.isRoot, let owner { try own(restoring, owner, group) }
     try place()
     if SystemUser.isRoot, let owner { RestoreCommand.own(data, owner, group) }
     say("\(data) is restored as of \(manifest.madeAt), \(manifest.lastRow) rows of the certified log")
-    for line in words { say(line) }
+    for line in next(queued, deadlines) { say(line) }
+    return Report(
+      dataDirectory: data, folder: folder, madeAt: manifest.madeAt, lastRow: manifest.lastRow, held: queued, notices: deadlines,
+      putBack: putBack)
   }
 
   /// Makes the data directory ready, and marks it: until the mark goes no gateway starts there. Whose it is to be.
@@ -150,8 +183,8 @@ public struct RestoreCommand {
     try BackupFiles.syncFolder(restoring)
   }
 
-  /// Has the ledger hold what is in it, and say where it comes from.
-  private func settle() throws -> [String] {
+  /// Has the ledger hold what is in it, and say where it comes from. How many entries and deadlines it holds.
+  private func settle() throws -> (queued: Int, deadlines: Int) {
     do {
       let ledger = try Ledger(path: "\(restoring)/ledger.sqlite", keepsCopy: false)
       let (point, holds, now) = (try ledger.restorePoint(), try ledger.queueHolds(), Clock.now())
@@ -172,7 +205,7 @@ public struct RestoreCommand {
       let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: "\(restoring)/ledger.sqlite"))
       try file.synchronize()
       try file.close()
-      return next(queued, deadlines)
+      return (queued, deadlines)
     } catch let error as LedgerError { throw CommandFailure("\(error)", exitCode: CommandFailure.inputOutput) }
   }
 

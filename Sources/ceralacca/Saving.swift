@@ -24,14 +24,15 @@ struct Backup: ParsableCommand {
     @Option(help: "An earlier backup on the same disk: sealed and quarantined files that have not changed are linked to it.") var since:
       String?
     @Flag(help: "Private keys and passwords too.") var withKeys = false
+    @Flag(help: "One JSON object.") var json = false
     @OptionGroup var file: ConfigOption
 
     func run() throws {
       try Outcome.of {
         defer { Outcome.endProgress() }
         try BackupCommand.run(
-          BackupCommand.Wanted(folder: to, since: since, withKeys: withKeys), configurationFile: file.config, say: Outcome.say,
-          progress: Outcome.progress)
+          BackupCommand.Wanted(folder: to, since: since, withKeys: withKeys), configurationFile: file.config, json: json,
+          say: Outcome.say, progress: Outcome.progress)
       }
     }
   }
@@ -40,11 +41,12 @@ struct Backup: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Reads a backup whole: every file, the ledger, every queued message, the chain of the certified log.")
     @Argument(help: "The folder of the backup.") var folder: String
+    @Flag(help: "One JSON object.") var json = false
 
     func run() throws {
       try Outcome.of {
         defer { Outcome.endProgress() }
-        try BackupVerification.run(folder, say: Outcome.say, progress: Outcome.progress)
+        try BackupVerification.run(folder, json: json, say: Outcome.say, progress: Outcome.progress)
       }
     }
   }
@@ -62,12 +64,13 @@ struct Restore: ParsableCommand {
         ceralacca restore --from /backup/2026-11-21 --config /etc/ceralacca/ceralacca.yaml
       """)
   @Option(help: "The folder of the backup.") var from: String
+  @Flag(help: "One JSON object.") var json = false
   @OptionGroup var file: ConfigOption
 
   func run() throws {
     try Outcome.of {
       defer { Outcome.endProgress() }
-      try RestoreCommand.run(from: from, configurationFile: file.config, say: Outcome.say, progress: Outcome.progress)
+      try RestoreCommand.run(from: from, configurationFile: file.config, json: json, say: Outcome.say, progress: Outcome.progress)
     }
   }
 }

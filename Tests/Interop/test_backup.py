@@ -373,6 +373,50 @@ class Backup(InteropTest):
         self._say("queue", "release", "--restored")
         self._each_once(sent)
 
+    def _told(self, *arguments, code: int = 0, configured: bool = True) -> dict | None:
+        """The one object that a command prints for machines; None where it prints nothing."""
+        named = ["--config", self.gateway.configuration] if configured else []
+        done = run([executable(), *arguments, "--json", *named], 120)
+        self.assertEqual(done.returncode, code, f"{arguments}: {done.stderr.decode()}")
+        self.words = done.stderr.decode()
+        return json.loads(done.stdout) if done.stdout else None
+
+    def test_what_machines_read(self):
+        gateway = self._start()
+        self._submit(3, GAMMA)
+        backup = self.folder / "one"
+        made = self._told("backup", "--to", backup)
+        manifest = json.loads((backup / "backup.json").read_text())
+        for key in ("madeAt", "lastRow", "lastSeal", "queued", "hasKeys", "leftOut", "damaged"):
+            self.assertEqual(made[key], manifest[key], key)
+        size = sum(file["bytes"] for file in manifest["files"])
+        self.assertEqual((made["folder"], made["files"], made["bytes"]), (str(backup), len(manifest["files"]), size))
+        found = self._told("backup", "verify", backup, configured=False)
+        self.assertEqual((found["holds"], found["faults"], found["remarks"]), (True, [], []))
+        self.assertEqual((found["lastRow"], found["queued"], found["bytes"]), (manifest["lastRow"], manifest["queued"], size))
+        # What is wrong is in the object, and the exit code says that something is.
+        spoiled = next((backup / "data" / "spool").iterdir())
+        whole = spoiled.read_bytes()
+        spoiled.unlink()
+        found = self._told("backup", "verify", backup, configured=False, code=EX_DATAERR)
+        self.assertEqual((found["holds"], found["faults"]), (False, [f"{spoiled.relative_to(backup)} is missing"]))
+        spoiled.write_bytes(whole)
+        # What cannot be done at all has words alone, as everywhere.
+        self.assertIsNone(self._told("backup", "--to", backup, code=EX_CANTCREAT))
+        self.assertIn("is there already", self.words)
+        self.assertIsNone(self._told("restore", "--from", backup, code=EX_CANTCREAT))
+        self.assertIn("a gateway runs", self.words)
+        self._disaster()
+        gateway.configuration.rename(self.folder / "configuration")
+        restored = self._told("restore", "--from", backup)
+        self.assertEqual((restored["folder"], restored["dataDirectory"]), (str(backup), str(self.data)))
+        self.assertEqual((restored["madeAt"], restored["lastRow"]), (manifest["madeAt"], manifest["lastRow"]))
+        self.assertEqual((restored["held"], restored["putBack"]), (manifest["queued"], [str(gateway.configuration)]))
+        self.assertGreater(restored["notices"], 0)
+        self.opens = True
+        gateway.start()
+        self.assertEqual(len(gateway.queue()), restored["held"])
+
     def test_links_to_an_earlier_backup(self):
         self._start()
         self._submit(3, GAMMA)
