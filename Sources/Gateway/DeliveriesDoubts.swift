@@ -55,6 +55,9 @@ extension Deliveries {
   }
 
   private func putOff(_ delivery: PendingDelivery, until time: Int64) {
+    leftOut[delivery.entry.id] = nil
+    // Its report came while the quota was being asked.
+    if let report = nextEarly(delivery.entry.id) { return attempted(delivery.entry.id, report.fates, isReport: true, report.reply) }
     lane.shared.logger.info("a hand-over of which no answer was heard rests before it is made again (entry: \(delivery.entry.id))")
     underway[delivery.entry.id] = nil
     var later = delivery
