@@ -222,7 +222,7 @@ let package = Package(
     tests(
       "GatewayTests",
       [
-        "Gateway", "Journey", "Spool", "Ledger", "Signing", "PEC", "MIMEStream", "SMTPWire", "Limits", "Octets", "Metering",
+        "Gateway", "Accounts", "Journey", "Spool", "Ledger", "Signing", "PEC", "MIMEStream", "SMTPWire", "Limits", "Octets", "Metering",
         "Configuration", "EventLoop", log,
       ]),
     tests(

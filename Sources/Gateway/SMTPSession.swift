@@ -31,6 +31,7 @@ final class SMTPSession {
   private var recipients: [String] = []
   private var body: Body?
   private var finished = false
+  private var passwordCheck: Authenticator.Ticket?
   /// When something was heard from the peer last, by the loop's clock.
   private var heardAt: UInt64
 
@@ -109,6 +110,7 @@ final class SMTPSession {
     finished = true
     deadline?.cancel()
     sessionEnd?.cancel()
+    passwordCheck?.drop()
     dropBody()
     connection.close()
     if shared.logger.logLevel <= .debug {
@@ -268,10 +270,16 @@ final class SMTPSession {
       let attempt = AuthAttempt(login: login, password: password, remoteAddress: peer, isSecure: connection.isSecure)
       return dovecot.check(attempt, then: answered)
     }
-    let address = lane.returnAddress { completion in
-      if case .authentication(true) = completion { answered(.accepted(user: login)) } else { answered(.rejected) }
+    let address = lane.returnAddress { [weak self, shared] completion in
+      switch completion {
+      case .authentication(let holds): answered(holds ? .accepted(user: login) : .rejected)
+      case .failed(let reason):
+        if self?.finished == false { shared.logger.error("AUTH answered 454: \(reason)") }
+        answered(.temporaryFailure)
+      default: preconditionFailure("a password's answer of another kind")
+      }
     }
-    shared.authenticator.check(login: login, password: password, address)
+    passwordCheck = shared.authenticator.check(login: login, password: password, address)
   }
 
   // MARK: The transaction

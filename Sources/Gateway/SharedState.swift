@@ -162,7 +162,7 @@ final class SharedState: Sendable {
     doubtsAtStart = HandOverDoubts(
       createdBy: parts.doubtfulUntil, at: startedAt, graceSeconds: limits.delivery.uncertainSeconds,
       capacity: max(1, limits.delivery.uncertainEntries / max(1, configuration.lanes)))
-    authenticator = Authenticator(accounts: parts.accounts, threads: 2)
+    authenticator = Authenticator(accounts: parts.accounts, limits.authentication, lanes: configuration.lanes, threads: 2)
     examiner = Examiner(
       spool: parts.spool, ledger: parts.ledger, trust: parts.trust, limits: configuration.limits.message,
       threads: configuration.signer.threads)
