@@ -11,9 +11,10 @@ from interop.case import InteropTest
 from interop.cutting import Line
 from interop.dovecot import Dovecot
 from interop.lab import ALDO, ANNA, BRUNO, SERVICE, Gateway
+from interop.postfix import Postfix
 from interop.provider import Letter
 from interop.sink import Sink
-from interop.wire import Reply
+from interop.wire import Reply, Wire
 from test_mailboxes import BehindPostfix, Mailboxes, mailboxes
 
 #: How long a hand-over that was cut off rests before the mailbox is asked.
@@ -325,6 +326,37 @@ class HandedOverAgain(InteropTest):
         self.assertIn("handed over before", str(self.hand_over(octets, (BRUNO,))))
         refused = [event for event in self.gateway.events() if event["event"] == "non-accettazione"]
         self.assertEqual(len(refused), 1)
+
+
+class HandedOverByPostfix(InteropTest):
+    """The same with a real Postfix, whose queue does what queues do."""
+
+    def test_the_answer_is_lost(self):
+        sink = Sink()
+        self.addCleanup(sink.stop)
+        gateway = Gateway(sink.port, lambda yaml: yaml.limits(firstRetrySeconds=1, lastRetrySeconds=2))
+        self.addCleanup(gateway.stop)
+        gateway.start()
+        line = Line(gateway.ports.trusted)
+        self.addCleanup(line.stop)
+        postfix = Postfix("submission", {"relayhost": f"[127.0.0.1]:{line.port}"}).start()
+        self.addCleanup(postfix.stop)
+        line.manner = "answer"
+        sent = compose.simple("Una volta", [WORLD])
+        with Wire(postfix.port) as wire:
+            wire.ehlo("client.example.test")
+            wire.envelope(ANNA, sent.recipients)
+            self.assertEqual(wire.data(sent.octets).code, 250)
+        poll(lambda: line.cuts >= 2, 30, "two cuts of the line")
+        line.manner = "pass"
+        poll(lambda: postfix.logged("handed over before"), 30, lambda: f"the word about it:\n{postfix.log.read_text()[-1500:]}")
+        poll(lambda: not postfix.waits(), 30, "Postfix's empty queue")
+        gateway.settled()
+        accepted = [event for event in gateway.events() if event["event"] == "accettazione"]
+        self.assertEqual(len(accepted), 1)
+        about = lambda stored: stored.header.get("X-Riferimento-Message-ID") == sent.message_id  # noqa: E731
+        self.assertEqual(sum(about(taken.stored) for taken in sink.taken), 1)
+        self.assertEqual(len(gateway.mailbox(ANNA).wait(lambda stored: about(stored) and stored.kind == "accettazione")), 1)
 
 
 class CutsBehindPostfix(BehindPostfix):

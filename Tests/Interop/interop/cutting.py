@@ -1,9 +1,10 @@
-"""A line between the gateway and a server of mailboxes that can be cut at the worst moments. The server behind it is a real one."""
+"""A line between the gateway and a mail server that can be cut at the worst moments. The server behind it is a real one."""
 
 import re
 import socket
 import threading
 
+_TAKEN = re.compile(rb" queued as |Ok: ")
 _CHUNK = re.compile(rb"BDAT (\d+) LAST\r\n")
 
 
@@ -81,12 +82,12 @@ class Line:
             self._close(client, server)
 
     def _down(self, client: socket.socket, server: socket.socket, state: dict) -> None:
-        """What the server says: Dovecot's word on a message ends in "Saved", Postfix's names its queue file."""
+        """What the server says: Dovecot's word on a message ends in "Saved", Postfix's names its queue file, the gateway's says "Ok"."""
         try:
             while octets := server.recv(65536):
                 lines = octets.splitlines(keepends=True)
                 for number, line in enumerate(lines):
-                    if line.startswith(b"250 2.0.0 ") and (line.rstrip().endswith(b" Saved") or b" queued as " in line):
+                    if line.startswith(b"250 2.0.0 ") and (line.rstrip().endswith(b" Saved") or _TAKEN.search(line)):
                         if self.manner == "answer" and state["answers"] >= self.after:
                             client.sendall(b"".join(lines[:number]))
                             return self._cut(client, server)
