@@ -85,8 +85,8 @@ struct DoctorTable {
     let left = Self.levelColumns + 2 + Self.checkColumns + 1
     let room = max(24, columns - left)
     let head =
-      coloured(QueueTable.left(finding.level.rawValue, Self.levelColumns), finding.level) + "  "
-      + QueueTable.left(finding.check, Self.checkColumns) + " "
+      coloured(finding.level.rawValue.left(Self.levelColumns), finding.level) + "  "
+      + finding.check.left(Self.checkColumns) + " "
     let indent = String(repeating: " ", count: left)
     let words = finding.looked.isEmpty ? finding.found : "\(finding.looked): \(finding.found)"
     var lines = Self.wrapped(ASCII.escaped(words), room)

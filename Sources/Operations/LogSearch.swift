@@ -104,9 +104,7 @@ extension LogCommands {
   private static let tableNames = column(["ROW", "TIME", "EVENT", "FROM", "TO", "SUBJECT"])
 
   private static func column(_ fields: [String]) -> String {
-    zip(fields, [9, 25, 28, 32, 32, 0]).map { text, width in
-      ASCII.escaped(text).padding(toLength: max(width, ASCII.escaped(text).count), withPad: " ", startingAt: 0)
-    }.joined(separator: " ")
+    fields.map(ASCII.escaped).columns([9, 25, 28, 32, 32, 0])
   }
 
   private static func tableLines(_ event: EventRecord) -> [String] {

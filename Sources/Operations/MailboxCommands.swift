@@ -55,7 +55,7 @@ public enum MailboxCommands {
       ("delivery receipts", row.receipt),
     ] {
       let origin = setting.key.map { "\(setting.from), \($0)" } ?? setting.from
-      say(ASCII.escaped("  \(TraceWords.padded(name, 19))\(TraceWords.padded(setting.value, 24)) (\(origin))"))
+      say(ASCII.escaped("  \(name.left(19))\(setting.value.left(24)) (\(origin))"))
     }
   }
 

@@ -49,11 +49,7 @@ struct QuarantineRow: Encodable {
   static let heading = line("WHEN", "ID", "KIND", "THREAT", "SENDER", "OCTETS", "RECIPIENTS")
 
   private static func line(_ fields: String...) -> String {
-    let widths = [25, 46, 10, 28, 28, 9, 0]
-    return zip(fields, widths).map { field, width in
-      let text = ASCII.escaped(field)
-      return text + String(repeating: " ", count: max(0, width - text.count))
-    }.joined(separator: " ")
+    fields.map(ASCII.escaped).columns([25, 46, 10, 28, 28, 9, 0])
   }
 
   /// All fields, one on each line, for people.

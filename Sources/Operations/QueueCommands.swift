@@ -223,7 +223,7 @@ public enum QueueCommands {
     if let reception = row.reception { lines.append("reception   \(reception)") }
     let fragments = row.fragments ?? []
     lines.append("size        \(row.bytes) octets in \(fragments.count) fragments")
-    lines += fragments.prefix(20).map { "            \(QueueTable.right("\($0.bytes)", 9)) of segment \($0.segment) from \($0.offset)" }
+    lines += fragments.prefix(20).map { "            \("\($0.bytes)".right(9)) of segment \($0.segment) from \($0.offset)" }
     if fragments.count > 20 { lines.append("            and \(fragments.count - 20) more") }
     lines += ["since       \(row.createdAt)", "attempts    \(row.attempts)"]
     if let held = row.heldWith {

@@ -35,15 +35,6 @@ enum QueueTable {
     return seconds < 172_800 ? "\(seconds / 3600)h" : "\(seconds / 86_400)d"
   }
 
-  static func left(_ text: String, _ width: Int) -> String { text + spaces(width - text.count) }
-  static func right(_ text: String, _ width: Int) -> String { spaces(width - text.count) + text }
-  private static func spaces(_ count: Int) -> String { String(repeating: " ", count: max(0, count)) }
-
-  /// A text that is cut where its column ends.
-  static func cut(_ text: String, _ width: Int) -> String {
-    text.count <= width ? text : text.prefix(max(1, width - 1)) + "…"
-  }
-
   /// When something happens to an entry: nothing but its report is waited for when every recipient was taken.
   static func next(_ entry: QueueEntry, _ holds: QueueHolds, _ now: Int64) -> String {
     if entry.recipients.isEmpty, !entry.awaiting.isEmpty { return "report" }
@@ -61,9 +52,9 @@ enum QueueTable {
   private static func identifier(_ columns: Int) -> Int { min(44, columns - kind - 1) }
 
   static func head(_ columns: Int) -> String {
-    let title = left("ID", identifier(columns)) + " "
+    let title = "ID".left(identifier(columns)) + " "
     guard isWide(columns) else { return "\(title)KIND\n  " + row("ROUTE", "RCPT", "SIZE", "TRIES", "AGE", "NEXT", columns - 2) }
-    return title + left("KIND", kind) + " " + row("ROUTE", "RCPT", "SIZE", "TRIES", "AGE", "NEXT", columns - 46 - kind)
+    return title + "KIND".left(kind) + " " + row("ROUTE", "RCPT", "SIZE", "TRIES", "AGE", "NEXT", columns - 46 - kind)
   }
 
   static func lines(_ entry: QueueEntry, _ holds: QueueHolds, _ now: Int64, _ columns: Int) -> [String] {
@@ -74,13 +65,13 @@ enum QueueTable {
     }
     var lines =
       isWide(columns)
-      ? ["\(left(entry.id, 44)) \(left(entry.kind.rawValue, kind)) \(fields(columns - 46 - kind))"]
-      : ["\(left(entry.id, identifier(columns))) \(entry.kind.rawValue)", "  " + fields(columns - 2)]
+      ? ["\(entry.id.left(44)) \(entry.kind.rawValue.left(kind)) \(fields(columns - 46 - kind))"]
+      : ["\(entry.id.left(identifier(columns))) \(entry.kind.rawValue)", "  " + fields(columns - 2)]
     if let first = (entry.recipients + entry.awaiting).first {
       let others = entry.recipients.count + entry.awaiting.count - 1
-      lines.append(cut("    to \(ASCII.escaped(first))\(others == 0 ? "" : " and \(others) more")", columns))
+      lines.append("    to \(ASCII.escaped(first))\(others == 0 ? "" : " and \(others) more")".cut(columns))
     }
-    if let error = entry.lastError { lines.append(cut("    \(ASCII.escaped(error))", columns)) }
+    if let error = entry.lastError { lines.append("    \(ASCII.escaped(error))".cut(columns)) }
     return lines
   }
 
@@ -88,23 +79,23 @@ enum QueueTable {
     _ route: String, _ recipients: String, _ size: String, _ tries: String, _ age: String, _ next: String, _ width: Int
   ) -> String {
     let name = min(30, max(12, width - 33))
-    return left(cut(route, name), name) + right(recipients, 5) + right(size, 7) + right(tries, 6) + right(age, 6) + "  " + next
+    return route.cut(name).left(name) + recipients.right(5) + size.right(7) + tries.right(6) + age.right(6) + "  " + next
   }
 
   // MARK: The summary
 
   static func destinations(_ rows: [QueueDestination], _ now: Int64, _ columns: Int) -> [String] {
     let name = min(52, max(24, columns - 47))
-    var lines = [left("DESTINATION", name) + heads(["ENTRIES", "RCPTS", "SIZE", "OLDEST", "NEXT", "HELD"], [8, 8, 7, 8, 8, 8])]
+    var lines = ["DESTINATION".left(name) + heads(["ENTRIES", "RCPTS", "SIZE", "OLDEST", "NEXT", "HELD"], [8, 8, 7, 8, 8, 8])]
     for row in rows {
       let next = row.nextDueAt.map { $0 <= now ? "now" : span($0 - now) } ?? "-"
       let fields = [
         count(row.entries), count(row.recipients), size(row.bytes), span(now - row.oldestCreatedAt), next,
         row.held == 0 ? "-" : count(row.held),
       ]
-      lines.append(left(cut(title(row), name - 1), name) + heads(fields, [8, 8, 7, 8, 8, 8]))
+      lines.append(title(row).cut(name - 1).left(name) + heads(fields, [8, 8, 7, 8, 8, 8]))
       if row.domain != nil, let error = row.lastError {
-        lines.append(cut("    \(count(error.entries)) × \(ASCII.escaped(error.text))", columns))
+        lines.append("    \(count(error.entries)) × \(ASCII.escaped(error.text))".cut(columns))
       }
     }
     return lines
@@ -115,9 +106,9 @@ enum QueueTable {
     let names = ["TOTAL"] + bounds.map { "\($0 / 60)" } + ["\((bounds.last ?? 0) / 60)+"]
     let widths = [6] + Array(repeating: 5, count: bounds.count) + [6]
     let name = min(40, max(18, columns - widths.reduce(0, +)))
-    return [left("AGE IN MINUTES", name) + heads(names, widths)]
+    return ["AGE IN MINUTES".left(name) + heads(names, widths)]
       + rows.map { row in
-        left(cut(title(row), name - 1), name) + heads(([row.entries] + row.ages).map { $0 == 0 ? "·" : short($0) }, widths)
+        title(row).cut(name - 1).left(name) + heads(([row.entries] + row.ages).map { $0 == 0 ? "·" : short($0) }, widths)
       }
   }
 
@@ -126,7 +117,7 @@ enum QueueTable {
     number < 10_000 ? "\(number)" : number < 1_000_000 ? "\(number / 1000)k" : "\(number / 1_000_000)M"
   }
 
-  private static func heads(_ texts: [String], _ widths: [Int]) -> String { zip(texts, widths).map { right($0, $1) }.joined() }
+  private static func heads(_ texts: [String], _ widths: [Int]) -> String { zip(texts, widths).map { $0.right($1) }.joined() }
 
   private static func title(_ row: QueueDestination) -> String {
     guard let domain = row.domain else { return row.route.text }

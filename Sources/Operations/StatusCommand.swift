@@ -69,9 +69,7 @@ struct StatusPage {
     return lines
   }
 
-  private func row(_ name: String, _ words: String) -> String {
-    "  " + name + String(repeating: " ", count: max(0, 15 - name.count)) + " " + words
-  }
+  private func row(_ name: String, _ words: String) -> String { "  " + [name, words].columns([15, 0]) }
 
   private var alarms: [String] {
     if report.alarms.isEmpty { return ["All is well."] }

@@ -109,9 +109,7 @@ struct TopFrame {
 
   private func cells(_ fields: [String], _ widths: [Int]) -> String {
     zip(fields, widths).enumerated().map { at, cell in
-      let (text, width) = cell
-      let pad = String(repeating: " ", count: max(0, width - text.count))
-      return at == 0 ? text + pad : pad + text
+      at == 0 ? cell.0.left(cell.1) : cell.0.right(cell.1)
     }.joined(separator: " ")
   }
 

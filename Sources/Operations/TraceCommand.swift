@@ -132,7 +132,7 @@ struct MessageTrace: Encodable {
   /// For people.
   var lines: [String] {
     var lines = ["message \(id)", "  from \(sender)\(subject.map { ", \"\($0)\"" } ?? "")", "timeline"]
-    lines += steps.map { "  \($0.time)  \(TraceWords.padded("+\(TraceWords.span($0.after))", 8)) \($0.event): \($0.words)" }
+    lines += steps.map { "  \($0.time)  \("+\(TraceWords.span($0.after))".left(8)) \($0.event): \($0.words)" }
     if !recipients.isEmpty { lines.append("recipients") }
     for fate in recipients {
       lines.append("  \(fate.address) (\(fate.recipientClass)): \(fate.state) since \(fate.since)")

@@ -5,10 +5,6 @@ import PEC
 
 /// What a trace says in words.
 enum TraceWords {
-  static func padded(_ text: String, _ width: Int) -> String {
-    text + String(repeating: " ", count: max(0, width - text.count))
-  }
-
   /// `5 s`, `3 m`, `2 h 10 m`, `3 d`.
   static func span(_ seconds: Int64) -> String {
     let seconds = max(0, seconds)

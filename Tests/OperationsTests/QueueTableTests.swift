@@ -29,8 +29,15 @@ import Testing
     #expect([0, 99_999, 100_000, 9_999_999, 12_000_000].map(QueueTable.count) == ["0", "99999", "100k", "9999k", "12M"])
     #expect([9999, 10_000, 9_999_999, 10_000_000, 10_000_000_000].map(QueueTable.size) == ["9999", "10k", "9999k", "10M", "10G"])
     #expect([-5, 119, 120, 7199, 7200, 172_799, 172_800].map { QueueTable.span($0) } == ["0s", "119s", "2m", "119m", "2h", "47h", "2d"])
-    #expect(QueueTable.cut("abcdef", 4) == "abc…")
-    #expect(QueueTable.cut("abcd", 4) == "abcd")
+    #expect("abcdef".cut(4) == "abc…")
+    #expect("abcd".cut(4) == "abcd")
+  }
+
+  @Test func columnsKeepTheirPlaces() {
+    #expect("ab".left(4) == "ab  ")
+    #expect("ab".right(4) == "  ab")
+    #expect("abcdef".left(4) + "abcdef".right(4) == "abcdefabcdef")
+    #expect(["a", "città", "c"].columns([3, 6, 0]) == "a   città  c")
   }
 
   @Test func aChoiceIsOne() throws {
