@@ -48,4 +48,17 @@ enum ControlClient {
       throw CommandFailure("the gateway's answer cannot be read: \(error)", exitCode: CommandFailure.software)
     }
   }
+
+  /// Has a running gateway do something, and says what it answers.
+  /// - Parameters:
+  ///   - json: the whole answer for machines, also where it is a refusal.
+  ///   - code: how the command ends when the gateway refuses.
+  static func tell(
+    _ request: ControlRequest, of dataDirectory: String, json: Bool = false, withinSeconds seconds: Int = 300, refusal code: Int32,
+    _ say: (String) -> Void
+  ) throws {
+    let answer = try ask(request, of: dataDirectory, withinSeconds: seconds)
+    if json { say(try Output.json(answer)) } else if answer.ok { say(answer.message) }
+    if !answer.ok { throw CommandFailure(json ? "" : answer.message, exitCode: code) }
+  }
 }

@@ -10,17 +10,14 @@ public enum LifeCommands {
   public static func reload(configurationFile: String, say: (String) -> Void) throws {
     // What is wrong with a configuration that this command cannot read, the gateway could not read either.
     let configuration = try Service.load(configurationFile)
-    let answer = try ControlClient.ask(ControlRequest(verb: "reload"), of: configuration.dataDirectory, withinSeconds: 300)
-    guard answer.ok else { throw CommandFailure(answer.message, exitCode: CommandFailure.tryAgain) }
-    say(answer.message)
+    try ControlClient.tell(ControlRequest(verb: "reload"), of: configuration.dataDirectory, refusal: CommandFailure.tryAgain, say)
   }
 
   /// Has nothing new taken, and waits until there are no sessions, for `seconds` and a little at the most.
   public static func drain(seconds: Int, configurationFile: String, say: (String) -> Void) throws {
     let directory = try Service.load(configurationFile).dataDirectory
-    let answer = try ControlClient.ask(ControlRequest(verb: "drain", entry: "\(seconds)"), of: directory)
-    guard answer.ok else { throw CommandFailure(answer.message, exitCode: CommandFailure.unavailable) }
-    say(answer.message)
+    let request = ControlRequest(verb: "drain", entry: "\(seconds)")
+    try ControlClient.tell(request, of: directory, withinSeconds: 30, refusal: CommandFailure.unavailable, say)
     let until = ContinuousClock.now + .seconds(seconds + 10)
     while ContinuousClock.now < until {
       let status = try ControlClient.ask(ControlRequest(verb: "status"), of: directory)
@@ -36,9 +33,7 @@ public enum LifeCommands {
   public static func restart(configurationFile: String, say: (String) -> Void) throws {
     let directory = try Service.load(configurationFile).dataDirectory
     let before = try ControlClient.ask(ControlRequest(verb: "status"), of: directory).numbers?["pid"]
-    let answer = try ControlClient.ask(ControlRequest(verb: "restart"), of: directory, withinSeconds: 300)
-    guard answer.ok else { throw CommandFailure(answer.message, exitCode: CommandFailure.tryAgain) }
-    say(answer.message)
+    try ControlClient.tell(ControlRequest(verb: "restart"), of: directory, refusal: CommandFailure.tryAgain, say)
     let until = ContinuousClock.now + .seconds(90)
     while ContinuousClock.now < until {
       // Nobody answers between the end of the one and the beginning of the other.

@@ -80,10 +80,9 @@ public enum MailboxCommands {
 
   /// Has the running gateway set what a holder wants.
   public static func set(_ change: ChoiceChange, configurationFile: String, json: Bool, say: (String) -> Void) throws {
-    let answer = try ControlClient.ask(
-      ControlRequest(verb: "choose", choice: change), of: try Service.load(configurationFile).dataDirectory)
-    if json { say(try Output.json(answer)) } else if answer.ok { say(answer.message) }
-    if !answer.ok { throw CommandFailure(json ? "" : answer.message, exitCode: CommandFailure.dataError) }
+    let request = ControlRequest(verb: "choose", choice: change)
+    let directory = try Service.load(configurationFile).dataDirectory
+    try ControlClient.tell(request, of: directory, json: json, withinSeconds: 30, refusal: CommandFailure.dataError, say)
   }
 
   private static func choices(_ configurationFile: String) throws -> [StoredChoice] {

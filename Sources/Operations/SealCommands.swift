@@ -56,10 +56,8 @@ public enum SealCommands {
 
   /// Has the running gateway seal what waits, and ask for its time stamp.
   public static func now(configurationFile: String, json: Bool, say: (String) -> Void) throws {
-    let answer = try ControlClient.ask(
-      ControlRequest(verb: "seal"), of: try Service.load(configurationFile).dataDirectory, withinSeconds: 300)
-    if json { say(try Output.json(answer)) } else if answer.ok { say(answer.message) }
-    if !answer.ok { throw CommandFailure(json ? "" : answer.message, exitCode: CommandFailure.tryAgain) }
+    let directory = try Service.load(configurationFile).dataDirectory
+    try ControlClient.tell(ControlRequest(verb: "seal"), of: directory, json: json, refusal: CommandFailure.tryAgain, say)
   }
 
   /// Lists the seals, oldest first.
@@ -183,8 +181,7 @@ public enum SealCommands {
   }
 
   static func ask(_ request: ControlRequest, _ configurationFile: String, _ json: Bool, _ say: (String) -> Void) throws {
-    let answer = try ControlClient.ask(request, of: try Service.load(configurationFile).dataDirectory, withinSeconds: 300)
-    if json { say(try Output.json(answer)) } else if answer.ok { say(answer.message) }
-    if !answer.ok { throw CommandFailure(json ? "" : answer.message, exitCode: CommandFailure.dataError) }
+    let directory = try Service.load(configurationFile).dataDirectory
+    try ControlClient.tell(request, of: directory, json: json, refusal: CommandFailure.dataError, say)
   }
 }
