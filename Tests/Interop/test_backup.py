@@ -10,6 +10,7 @@ import stat
 import threading
 import urllib.request
 from collections import Counter
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from interop import compose
@@ -157,6 +158,9 @@ class Backup(InteropTest):
         self.assertEqual(len(rows), manifest["queued"])
         self.assertTrue(all(row.get("heldWith", "").startswith("what was restored") for row in rows.values()), rows)
         self.assertIn("what was restored", self._say("queue", "list", "--limit", "1"))
+        # The ledger counts in seconds: what comes in that of the backup is taken for what was restored.
+        held = datetime.fromisoformat(next(iter(rows.values()))["heldSince"])
+        poll(lambda: datetime.now(held.tzinfo) >= held + timedelta(seconds=1), 10, "another second than the backup's")
         fresh = self._submit(3, GAMMA_TOO)
         self._each_once(fresh)
         new = self._pec_ids(fresh)
