@@ -62,6 +62,7 @@ public struct PlanWork: Sendable {
     var answers: [DNSQuestion.Kind: DNSAnswer] = [:]
     /// Names whose TLSA records may count, the one that is asked about first.
     var bases: [String] = []
+    /// The name at the end of the aliases, where DNSSEC vouches for the way there.
     var canonicalName: String?
     var finding: AssociationFinding?
     var isLookedUp: Bool { finding != nil }
@@ -197,11 +198,13 @@ public struct PlanWork: Sendable {
     let answers = [hosts[index].answers[.a], hosts[index].answers[.aaaa]].compactMap { $0 }
     let heard = answers.filter { if case .failed = $0.content { false } else { true } }
     let canonical = heard.compactMap(\.canonicalName).compactMap(HostName.normalized).first { $0 != hosts[index].name }
-    hosts[index].canonicalName = canonical
+    let isProven = heard.allSatisfy(\.isSecure)
+    // RFC 7672 §3.2.2: what nobody signed may have been chosen by somebody between us and the host, who has a certificate for it.
+    hosts[index].canonicalName = isProven ? canonical : nil
     // RFC 7672 §2.2: only what is proven up to here can be the way to TLSA records. Behind an alias that leads out of what is signed the
     // alias itself may still have some; whether it is signed says the answer.
     if listIsSecure, heard.contains(where: { !$0.records.isEmpty }) {
-      if heard.allSatisfy(\.isSecure) {
+      if isProven {
         hosts[index].bases = [canonical, hosts[index].name].compactMap { $0 }
       } else if canonical != nil {
         hosts[index].bases = [hosts[index].name]

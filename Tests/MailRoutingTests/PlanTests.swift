@@ -104,6 +104,13 @@ import Testing
     (names, demand) = asked(.insecure(publicAddress, alias: alias), dark, atHost)
     #expect(names == ["_25._tcp.mx.beta.example"])
     #expect(demand?.word == "dane")
+    // RFC 7672 §3.2.2: where an alias leads that nobody signed is not a name that the certificate may bear.
+    let anchorAtHost = [("_25._tcp.mx.beta.example", DNSQuestion.Kind.tlsa, DNSAnswer.secure(Wire.tlsa(2)))]
+    let ownNames = TransportDemand.dane(anchor, base: "mx.beta.example", names: ["mx.beta.example", "beta.example"])
+    #expect(asked(.insecure(publicAddress, alias: alias), dark, anchorAtHost).1 == ownNames)
+    // One family of addresses is not proven: its alias may be forged, and so may the other's be for all we know.
+    #expect(asked(.secure(publicAddress), dark, anchorAtHost).1 == ownNames)
+    #expect(asked(.insecure(publicAddress, alias: alias), .nothing, anchorAtHost).1 == ownNames)
   }
 
   /// DANE before MTA-STS before what the operator wants.
