@@ -68,6 +68,7 @@ final class Deliveries {
 
   /// The settings have changed: the next attempts take the ways that hold now. What is on its way goes on as it began.
   func settle() {
+    exchange?.settle()
     let old = relays
     relays = [:]
     retired.removeAll { $0.isResting }

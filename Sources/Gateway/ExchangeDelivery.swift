@@ -16,6 +16,10 @@ final class ExchangeRelays {
   private unowned let lane: Lane
   private let planner: MailPlanner
   private var pools: [Key: RelayPool] = [:]
+  /// Pools of settings that hold no more, with what is still under way on their connections.
+  private var retired: [RelayPool] = []
+  /// Grows when the settings change: what was found out under others is no way any more.
+  fileprivate private(set) var generation = 0
   /// Hosts that could not be reached, with the loop's time up to which they go behind the others.
   private var resting: [String: UInt64] = [:]
 
@@ -41,16 +45,33 @@ final class ExchangeRelays {
       }
       let attempt = ExchangeAttempt(
         relays: self, route: route, domain: domain, recipients: recipients, job: job, then: { gathering.add($0) })
-      if let plan = planner.remembered(domain, by: route) {
-        attempt.follow(plan)
-        continue
-      }
-      let address = lane.returnAddress { completion in
-        guard case .planned(let plan) = completion else { preconditionFailure("a planner's answer of another kind") }
-        attempt.follow(plan)
-      }
-      planner.find(domain, by: route) { address.send(.planned($0)) }
+      attempt.start()
     }
+  }
+
+  /// Finds the way to a domain; `then` is told it, at once when it is known.
+  fileprivate func find(_ domain: String, by route: ExchangeRoute, then: @escaping (MailPlan) -> Void) {
+    if let plan = planner.remembered(domain, by: route) { return then(plan) }
+    let address = lane.returnAddress { completion in
+      guard case .planned(let plan) = completion else { preconditionFailure("a planner's answer of another kind") }
+      then(plan)
+    }
+    planner.find(domain, by: route) { address.send(.planned($0)) }
+  }
+
+  /// The route of that name, as it is now.
+  fileprivate func route(named name: String) -> ExchangeRoute? { lane.shared.exchangeRoutes[name] }
+
+  /// The settings have changed: a connection that met the old ones may not meet the new ones, so it takes nothing more. What waits is
+  /// sent by the new ones.
+  func settle() {
+    generation += 1
+    let old = Array(pools.values)
+    pools = [:]
+    retired.removeAll { $0.isResting }
+    retired += old
+    for job in old.flatMap({ $0.giveAway() }) { job.beginAnew() }
+    for pool in old { pool.retire() }
   }
 
   /// The hosts of a plan in the order in which they are tried now.
@@ -71,7 +92,8 @@ final class ExchangeRelays {
     }
     let pool = RelayPool(lane: lane, hop: hop)
     pool.onEmpty = { [weak self, weak pool] in
-      if let self, self.pools[key] === pool { self.pools[key] = nil }
+      guard let self else { return }
+      if self.pools[key] === pool { self.pools[key] = nil } else { self.retired.removeAll { $0 === pool } }
     }
     pools[key] = pool
     pool.enqueue(job)
@@ -86,8 +108,8 @@ final class ExchangeRelays {
   }
 
   func close() {
-    let closing = Array(pools.values)
-    pools = [:]
+    let closing = retired + pools.values
+    (retired, pools) = ([], [:])
     for pool in closing { pool.close() }
   }
 }
@@ -113,7 +135,9 @@ private final class Gathering {
 /// One attempt to deliver to one domain: host after host, until one talks to us (RFC 5321 §5.1).
 private final class ExchangeAttempt {
   private let relays: ExchangeRelays
-  private let route: ExchangeRoute
+  private var route: ExchangeRoute
+  /// Of the settings that `route` is of.
+  private var generation: Int
   private let domain: String
   private let recipients: [String]
   private let job: ([String], @escaping ([RecipientFate]) -> Void) -> RelayJob
@@ -128,13 +152,27 @@ private final class ExchangeAttempt {
   ) {
     self.relays = relays
     self.route = route
+    generation = relays.generation
     self.domain = domain
     self.recipients = recipients
     self.job = job
     self.then = then
   }
 
-  func follow(_ plan: MailPlan) {
+  func start() { relays.find(domain, by: route) { self.follow($0) } }
+
+  /// Begins again with the settings that hold now.
+  private func startAnew() {
+    guard let now = relays.route(named: route.name) else {
+      return tell(.later("the configuration has no route '\(route.name)' any more"))
+    }
+    (route, generation) = (now, relays.generation)
+    (hosts, next, reasons) = ([], 0, [])
+    start()
+  }
+
+  private func follow(_ plan: MailPlan) {
+    guard generation == relays.generation else { return startAnew() }
     switch plan.way {
     case .refused(.noDomain):
       tell(.failed(.noDomain, text: "5.1.2 \(domain) does not exist, or has neither mail exchanger nor address"))
@@ -147,6 +185,7 @@ private final class ExchangeAttempt {
   }
 
   private func tryNext() {
+    guard generation == relays.generation else { return startAnew() }
     guard next < hosts.count else { return tell(.later(String(reasons.joined(separator: "; ").prefix(600)))) }
     let exchanger = hosts[next]
     next += 1
@@ -156,6 +195,7 @@ private final class ExchangeAttempt {
       relays.rest(exchanger.host, domain, by: route)
       tryNext()
     }
+    job.onChanged = { [self] in startAnew() }
     relays.enqueue(job, for: exchanger, by: route)
   }
 

@@ -56,10 +56,19 @@ struct ExchangeRoute: Sendable {
 ///
 /// Lanes ask `remembered`, and `find` when nothing is; neither blocks. What is asked about one domain at once is found out once.
 final class MailPlanner: Sendable {
-  /// The plan for a domain by a route.
+  /// The plan for a domain by a route, and by what the route demands: after a reload that demands more, no plan of before holds.
   private struct Key: Hashable, Sendable {
     var route: String
+    var requiresVerification: Bool
+    var caFile: String?
     var domain: String
+
+    init(_ domain: String, _ route: ExchangeRoute) {
+      self.route = route.name
+      requiresVerification = route.requiresVerification
+      caFile = route.caFile
+      self.domain = domain
+    }
   }
 
   private enum Event: Sendable {
@@ -98,18 +107,18 @@ final class MailPlanner: Sendable {
   func remembered(_ domain: String, by route: ExchangeRoute) -> MailPlan? {
     let now = Clock.now().unixSeconds
     return memory.withLock { memory in
-      guard let known = memory[Key(route: route.name, domain: domain)], now < known.until else { return nil }
+      guard let known = memory[Key(domain, route)], now < known.until else { return nil }
       return known.plan
     }
   }
 
   /// Finds the way; `then` is told it once, on a thread of ours.
   func find(_ domain: String, by route: ExchangeRoute, then: @escaping @Sendable (MailPlan) -> Void) {
-    if !events.send(.wanted(Key(route: route.name, domain: domain), route, then)) { then(MailPlanner.stopping) }
+    if !events.send(.wanted(Key(domain, route), route, then)) { then(MailPlanner.stopping) }
   }
 
   /// What was found does not work: it is looked up again at the next attempt.
-  func forget(_ domain: String, by route: ExchangeRoute) { memory.withLock { $0[Key(route: route.name, domain: domain)] = nil } }
+  func forget(_ domain: String, by route: ExchangeRoute) { memory.withLock { $0[Key(domain, route)] = nil } }
 
   private static let stopping = MailPlan(.later("the gateway is stopping"), lifetimeSeconds: 0)
 

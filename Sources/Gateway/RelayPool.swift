@@ -34,6 +34,9 @@ final class RelayJob {
   /// Called instead of `finish` when no connection came about; nil to postpone the job then.
   var onUnreached: ((String) -> Void)?
 
+  /// Called instead of `finish` when the settings changed before anything of it was sent; nil where the pool's successor takes it.
+  var onChanged: (() -> Void)?
+
   private var triedAnew = false
 
   /// True once: the message may go out on a new connection without counting as another attempt.
@@ -45,16 +48,23 @@ final class RelayJob {
   /// The next hop is not there: nothing of this job was sent.
   func unreached(_ reason: String) {
     guard let tell = onUnreached else { return postpone(reason) }
-    onUnreached = nil
-    then = nil
+    (onUnreached, onChanged, then) = (nil, nil, nil)
     tell(reason)
+  }
+
+  /// The settings have changed, and nothing of this job was sent. False when nobody can begin it again.
+  @discardableResult
+  func beginAnew() -> Bool {
+    guard let begin = onChanged else { return false }
+    (onUnreached, onChanged, then) = (nil, nil, nil)
+    begin()
+    return true
   }
 
   /// Tells what became of it; once.
   func finish(_ fates: [RecipientFate]) {
     let tell = then
-    then = nil
-    onUnreached = nil
+    (onUnreached, onChanged, then) = (nil, nil, nil)
     tell?(fates, relay)
   }
 
@@ -92,6 +102,8 @@ final class RelayPool {
   /// True while no connection is to be kept for another message.
   private(set) var isRetired = false
   private(set) var contact = Contact.unknown
+  /// True when the settings have changed: another pool is in this one's place.
+  private var isReplaced = false
   /// True while a connection is being opened that no message asked for.
   private var isGreeting = false
 
@@ -104,6 +116,7 @@ final class RelayPool {
   /// Puts a job first in line again; the end of the connection that had it opens another.
   func putBack(_ job: RelayJob) {
     if closed { return job.postpone("the gateway is stopping") }
+    if isReplaced, job.beginAnew() { return }
     jobs.insert(job, at: head)
   }
 
@@ -207,6 +220,7 @@ final class RelayPool {
 
   /// Gives out the jobs that no connection has begun; those under way end here. What is idle ends as it would.
   func giveAway() -> [RelayJob] {
+    isReplaced = true
     defer { (jobs, head) = ([], 0) }
     return jobs[head...].compactMap { $0 }
   }

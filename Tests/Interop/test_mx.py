@@ -8,6 +8,7 @@ from interop.authority import Authority
 from interop.base import poll
 from interop.case import InteropTest
 from interop.lab import ANNA, Gateway
+from interop.shortsessions import operate
 from interop.sink import Sink
 
 
@@ -112,6 +113,9 @@ class Exchangers(InteropTest):
             add(f"{name}.example. IN MX 10 mx.{name}.example.")
             cls.sink(f"mx.{name}.example")
             cls.policy(f"{name}.example", authority, exchange.policy("enforce", "mx.elsewhere.example"), **options)
+        # No records and no policy, but a certificate that the route's authorities vouch for.
+        add("vouched.example. IN MX 10 mx.vouched.example.")
+        cls.sink("mx.vouched.example", trusted("mx.vouched.example"))
         # DANE goes before a policy that does not name the host.
         add("both.example. IN MX 10 mx.both.example.")
         identity = cls.sink("mx.both.example", stranger("mx.both.example"))
@@ -129,8 +133,8 @@ class Exchangers(InteropTest):
             self.assertEqual(wire.data(sent.octets).code, 250)
         return sent
 
-    def arrives(self, domain: str, host: str, protection: str, tls: bool) -> None:
-        """A message gets there, and the certified log says what protected it."""
+    def arrives(self, domain: str, host: str, protection: str, tls: bool) -> str:
+        """A message gets there, and the certified log says what protected it. Returns the connection that it came on."""
         sent = self.submit(domain)
         sink = self.sinks[host]
 
@@ -141,6 +145,7 @@ class Exchangers(InteropTest):
         self.assertEqual(taken.session in sink.secured, tls)
         rows = poll(lambda: self.said(domain, host), 30, lambda: f"the log's word about {host}: {self.gateway.events()[-3:]}")
         self.assertRegex(rows[-1], rf"{re.escape(host)}:25 \({protection}, {'TLSv1.3' if tls else 'no TLS'}\) said: 250")
+        return taken.session
 
     def said(self, domain: str, host: str) -> list[str]:
         return [
@@ -240,6 +245,39 @@ class Exchangers(InteropTest):
             self.assertEqual(sum(len(host.asked) for host in self.hosts), asked)
             # Without a policy the route's own demand holds.
             self.deferred("dark.example", r"4\.7\.5 mx.dark.example:25 \(verified\): TLS: the server's certificate")
+        finally:
+            del self.gateway
+            gateway.stop()
+
+    def test_a_reload_holds_at_once(self):
+        """What a route demands after a reload is demanded of the next message, whatever is remembered and whichever connection is open."""
+        gateway = Gateway(edit=lambda yaml: (self.configure(yaml), yaml.limits(idleConnectionSeconds=600), yaml.set("1", "lanes")))
+
+        def change(old: str, new: str) -> None:
+            text = gateway.configuration.read_text()
+            self.assertIn(old, text)
+            gateway.configuration.write_text(text.replace(old, new))
+            self.assertIn("configuration: holds", operate(gateway, "reload"))
+
+        gateway.start()
+        try:
+            self.gateway = gateway  # for the helpers, instead of the one that all tests share
+            # Poll waits for the log's word, so that each message finds the connection of the one before idle.
+            first = self.arrives("vouched.example", "mx.vouched.example", "opportunistic", tls=True)
+            self.assertEqual(self.arrives("vouched.example", "mx.vouched.example", "opportunistic", tls=True), first)
+            self.arrives("dark.example", "mx.dark.example", "opportunistic", tls=True)
+            change("tls: opportunistic", "tls: required")
+            self.deferred("dark.example", r"4\.7\.5 mx.dark.example:25 \(verified\): TLS: the server's certificate")
+            second = self.arrives("vouched.example", "mx.vouched.example", "verified", tls=True)
+            self.assertEqual(self.arrives("vouched.example", "mx.vouched.example", "verified", tls=True), second)
+            # The file's name stays, and who is in it does not.
+            authorities = gateway.folder / "authorities.pem"
+            authorities.write_bytes(self.trusted.certificate.read_bytes())
+            change(str(self.trusted.certificate), str(authorities))
+            self.assertNotEqual(self.arrives("vouched.example", "mx.vouched.example", "verified", tls=True), second)
+            authorities.write_bytes(self.stranger.certificate.read_bytes())
+            operate(gateway, "reload")
+            self.deferred("vouched.example", r"4\.7\.5 mx.vouched.example:25 \(verified\): TLS: the server's certificate")
         finally:
             del self.gateway
             gateway.stop()
