@@ -5,7 +5,8 @@ public enum WebFetch {
   /// Gets the content of an address; blocks, so it is for worker threads and commands, never for a loop.
   ///
   /// TLS 1.2 at least, the server's certificate and name verified, no other authorities than the given ones. Redirects are followed five
-  /// times at most, and never from https to http. Proxies are taken from the environment as libcurl does (`https_proxy`, `no_proxy`).
+  /// times at most, and never from https to http. Proxies are taken from the environment as libcurl does (`https_proxy`, `no_proxy`), but
+  /// for a host whose addresses are given, which a proxy would look up again.
   /// - Throws: everything but a complete answer with status 200, or 304 to a request that was conditional.
   public static func get(_ request: WebRequest) throws(WebFetchError) -> WebResponse {
     if let fault = request.fault { throw fault }
@@ -124,6 +125,8 @@ private final class Transfer {
       unsafe addresses = list
       try checked(unsafe ceralacca_curl_addresses(handle, list))
     }
+    // A proxy out of the environment would look the host up by itself, and connect to whatever its DNS says.
+    if !request.addresses.isEmpty { try text(CURLOPT_PROXY, "") }
     if let user = request.user {
       // Basic only (RFC 7617); libcurl keeps it from other hosts.
       try checked(unsafe ceralacca_curl_basic(handle))
