@@ -29,11 +29,12 @@ static inline int ceralacca_tls_prepare(SSL_CTX *context, const char *ciphers) {
 /// Name of the server for SNI. 1, or 0.
 static inline int ceralacca_tls_server_name(SSL *ssl, const char *name) { return (int)SSL_set_tlsext_host_name(ssl, name); }
 
-/// Demands that the peer's certificate is made out to `name` (a host name, or a numeric address when `numeric`). 1, or 0.
+/// Demands that the peer's certificate is made out to `name` (a host name, or a numeric address when `numeric`). Names in its subject
+/// do not count, only its alternative names (RFC 8461 4.1, RFC 9525 2). 1, or 0.
 static inline int ceralacca_tls_expect(SSL *ssl, const char *name, int numeric) {
   X509_VERIFY_PARAM *rules = SSL_get0_param(ssl);
   if (numeric) return X509_VERIFY_PARAM_set1_ip_asc(rules, name);
-  X509_VERIFY_PARAM_set_hostflags(rules, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  X509_VERIFY_PARAM_set_hostflags(rules, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
   return X509_VERIFY_PARAM_set1_host(rules, name, 0);
 }
 

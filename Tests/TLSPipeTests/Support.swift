@@ -53,6 +53,9 @@ struct TestKeys: Sendable {
     let signed = ["-CA", folder + "/ca.pem", "-CAkey", folder + "/ca.key", "-subj", "/CN=mail.alfa.test"] + names
     try make("server", kind: ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], signed)
     try make("rsa", kind: ["rsa:2048"], signed)
+    // Without alternative names.
+    let bare = ["-CA", folder + "/ca.pem", "-CAkey", folder + "/ca.key", "-subj", "/CN=mail.alfa.test"]
+    try make("common", kind: ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], bare)
     for (name, kind, alternatives) in [
       ("one", "ec", "DNS:One.test,DNS:*.one.test"), ("one-rsa", "rsa", "DNS:one.test"), ("two", "rsa", "DNS:deep.one.test"),
     ] {

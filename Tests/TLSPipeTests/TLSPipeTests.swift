@@ -116,6 +116,12 @@ struct TLSPipeTests {
     #expect(wire.server.failure?.kind == .peerAlert(42))
   }
 
+  @Test("a Common Name is no name of a server (RFC 8461 §4.1)") func commonName() throws {
+    let server = try TLSContext.server([keys.identity("common")])
+    let wire = try Wire(client: TLSPipe(context: keys.client(), serverName: "mail.alfa.test"), server: TLSPipe(context: server))
+    #expect(kindThrown { try wire.settle() } == .nameMismatch)
+  }
+
   @Test("an authority that is not trusted is refused, by file and by the system's store; unless nobody asks")
   func untrusted() throws {
     for authority in [keys.otherAuthority, nil] {
