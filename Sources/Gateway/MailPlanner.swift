@@ -4,6 +4,7 @@ import Logging
 import MailRouting
 import NameResolution
 import Octets
+import SMTPWire
 import Synchronization
 import TLSPipe
 import Threading
@@ -52,6 +53,21 @@ struct ExchangeRoute: Sendable {
   }
 }
 
+/// Where our incoming listeners stand for the world: an exchanger there is ourselves.
+struct OwnAddresses: Sendable {
+  private let addresses: Set<String>
+
+  init(_ listeners: [ListenerSettings]) {
+    let incoming = listeners.filter { $0.kind == .incoming && $0.port == ExchangeRoute.port }
+    addresses = Set(incoming.map { OwnAddresses.spelled($0.address) })
+  }
+
+  /// Whether an address is among them, however it is spelled.
+  func contains(_ address: String) -> Bool { addresses.contains(OwnAddresses.spelled(address)) }
+
+  private static func spelled(_ address: String) -> String { IPText.canonical(address) ?? address }
+}
+
 /// Finds the ways to mail exchangers, on a thread of its own, and remembers them for as long as the DNS lets it.
 ///
 /// Lanes ask `remembered`, and `find` when nothing is; neither blocks. What is asked about one domain at once is found out once.
@@ -81,7 +97,7 @@ final class MailPlanner: Sendable {
   private let policies: PolicyKeeper
   private let limits: ExchangeLimits
   private let ownNames: Set<String>
-  private let ownAddresses: Set<String>
+  private let ownAddresses: OwnAddresses
   private let allows: @Sendable (String) -> Bool
   private let logger: Logger
   private let events = Handoff<Event>()
@@ -98,7 +114,7 @@ final class MailPlanner: Sendable {
     policies = try PolicyKeeper(
       folder: "\(configuration.dataDirectory)/mta-sts", resolver: resolver, limits: limits, allows: allows, logger: logger)
     ownNames = [ASCII.lowercased(configuration.hostname)]
-    ownAddresses = Set(configuration.listeners.filter { $0.kind == .incoming && $0.port == ExchangeRoute.port }.map(\.address))
+    ownAddresses = OwnAddresses(configuration.listeners)
     self.logger = logger
     thread.withLock { $0 = WorkerThread(name: "mail routes") { self.work() } }
   }
@@ -174,7 +190,8 @@ final class MailPlanner: Sendable {
     // While it stood in line another may have asked the same.
     if let plan = remembered(key.domain, by: route) { return then(plan) }
     let settings = PlanWork.Settings(
-      requiresVerification: route.requiresVerification, ownNames: ownNames, ownAddresses: ownAddresses, limits: limits, allows: allows)
+      requiresVerification: route.requiresVerification, ownNames: ownNames, limits: limits,
+      isOwn: { [ownAddresses] in ownAddresses.contains($0) }, allows: allows)
     var machine = PlanWork(domain: key.domain, settings: settings, random: .random(in: 0 ... .max))
     let effects = machine.start()
     open[key] = Work(machine: machine, route: route, waiting: [then])

@@ -11,20 +11,20 @@ public struct PlanWork: Sendable {
     public var requiresVerification: Bool
     /// Our own names in lower case: mail that would come back to us goes nowhere (RFC 5321 §5.1).
     public var ownNames: Set<String>
-    /// Addresses that we listen on.
-    public var ownAddresses: Set<String>
+    /// Whether we listen on an address, however it is spelled.
+    public var isOwn: @Sendable (String) -> Bool
     /// Whether an address that is not of the public Internet may be connected to all the same.
     public var allows: @Sendable (String) -> Bool
     public var limits: ExchangeLimits
 
     /// Decisions for one route.
     public init(
-      requiresVerification: Bool, ownNames: Set<String>, ownAddresses: Set<String>, limits: ExchangeLimits,
+      requiresVerification: Bool, ownNames: Set<String>, limits: ExchangeLimits, isOwn: @escaping @Sendable (String) -> Bool,
       allows: @escaping @Sendable (String) -> Bool
     ) {
       self.requiresVerification = requiresVerification
       self.ownNames = ownNames
-      self.ownAddresses = ownAddresses
+      self.isOwn = isOwn
       self.limits = limits
       self.allows = allows
     }
@@ -230,7 +230,7 @@ public struct PlanWork: Sendable {
 
   private mutating func finishIfComplete() -> [Effect] {
     guard case .hosts = state, case .found(let found) = policy, hosts.allSatisfy(\.isLookedUp) else { return [] }
-    let own = hosts.filter { host in addressData(host).contains { AddressRecord.text($0).map(settings.ownAddresses.contains) ?? false } }
+    let own = hosts.filter { host in addressData(host).contains { AddressRecord.text($0).map(settings.isOwn) ?? false } }
     if let preference = own.map(\.preference).min() { cut(from: preference) }
     if hosts.isEmpty { return finish(nobody()) }
     var chosen: [MailExchanger] = []

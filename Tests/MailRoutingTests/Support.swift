@@ -52,7 +52,7 @@ struct Play {
   func plan(backwards: Bool = false) -> MailPlan? {
     let allowed = allowed
     let settings = PlanWork.Settings(
-      requiresVerification: verifies, ownNames: ["mx.ours.example"], ownAddresses: ["198.18.0.99"], limits: ExchangeLimits(),
+      requiresVerification: verifies, ownNames: ["mx.ours.example"], limits: ExchangeLimits(), isOwn: { $0 == "198.18.0.99" },
       allows: { allowed.contains($0) })
     var work = PlanWork(domain: domain, settings: settings, random: random)
     var open = work.start()
