@@ -111,6 +111,8 @@ public struct PlanWork: Sendable {
     case (.idle, _), (.done, _): return []
     case (.exchangers, .txt), (.hosts, .txt):
       guard question.name == policyName, policy == .asked else { return [] }
+      // Until then the id is the domain's word (RFC 8461 §3.1): a new one is seen when it ends.
+      note(answer)
       policy = .wanted
       return [.findPolicy(id: TransportPolicy.identifier(in: answer))]
     case (.exchangers, .mx): return question.name == domain ? listed(answer) : []

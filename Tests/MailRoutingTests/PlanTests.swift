@@ -144,6 +144,17 @@ import Testing
     #expect(play.record.policies == ["2026a", "2026a"])
   }
 
+  /// A new id is seen when the old one's time is over, and a failure is asked about again soon.
+  @Test(arguments: [
+    (DNSAnswer(.records([Wire.txt("v=STSv1; id=1;")]), lifetimeSeconds: 120), 120), (DNSAnswer(.noName, lifetimeSeconds: 300), 300),
+    (.bogus, 30), (DNSAnswer(.noData, lifetimeSeconds: 1_000_000), 900),
+  ])
+  func theIDHasALifetime(_ answer: DNSAnswer, _ seconds: Int) {
+    var play = play()
+    play.answers[DNSQuestion("_mta-sts.beta.example", .txt)] = answer
+    for backwards in [false, true] { #expect(play.plan(backwards: backwards)?.lifetimeSeconds == seconds) }
+  }
+
   @Test func ours() {
     let list = DNSAnswer.secure(
       Wire.mx(20, "MX.ours.example"), Wire.mx(10, "a.example"), Wire.mx(20, "b.example"), Wire.mx(30, "c.example"))
