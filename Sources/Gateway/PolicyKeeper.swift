@@ -1,4 +1,3 @@
-import FoundationEssentials
 import Limits
 import Logging
 import MailRouting
@@ -11,21 +10,11 @@ import WebFetch
 /// The policies of MTA-STS that domains have published (RFC 8461): fetched when their id changes, and kept over restarts for as long as
 /// they say, so that who suppresses the answer to a question later gains nothing (§10.2).
 ///
-/// Fetching waits for strangers' servers, so it is done on threads of its own, and who needs nothing fetched does not wait for them. A file in the folder is a policy as it came, behind a line
-/// with its id and the time of its fetch.
+/// Fetching waits for strangers' servers, so it is done on threads of its own, and who needs nothing fetched does not wait for them.
 final class PolicyKeeper: Sendable {
-  /// A policy as it was fetched.
-  private struct Kept {
-    var id: String
-    /// Unix seconds.
-    var fetchedAt: Int64
-    var policy: TransportPolicy
-    func holds(at now: Int64) -> Bool { now < fetchedAt + Int64(policy.maximumAgeSeconds) }
-  }
-
   /// What is known of a domain.
   private struct Known {
-    var kept: Kept?
+    var kept: KeptPolicy?
     /// Unix seconds before which it is not asked for again, under this id.
     var notBefore: Int64 = 0
     var failedID = ""
@@ -45,7 +34,7 @@ final class PolicyKeeper: Sendable {
     var then: @Sendable (TransportPolicy?) -> Void
   }
 
-  private let folder: String
+  private let folder: PolicyFolder
   private let resolver: NameResolver
   private let limits: ExchangeLimits
   private let allows: @Sendable (String) -> Bool
@@ -61,14 +50,11 @@ final class PolicyKeeper: Sendable {
   init(
     folder: String, resolver: NameResolver, limits: ExchangeLimits, allows: @escaping @Sendable (String) -> Bool, logger: Logger
   ) throws {
-    self.folder = folder
+    self.folder = try PolicyFolder(folder, limits: limits, atMost: limits.policies, at: Clock.now().unixSeconds)
     self.resolver = resolver
     self.limits = limits
     self.allows = allows
     self.logger = logger
-    try FileManager.default.createDirectory(
-      atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-    prune()
     threads.withLock { threads in
       threads = (0..<PolicyKeeper.threadCount).map { number in WorkerThread(name: "mta-sts-\(number)") { self.work() } }
     }
@@ -94,7 +80,7 @@ final class PolicyKeeper: Sendable {
 
   /// What is known of a domain, from memory or from its file.
   private func current(_ domain: String, _ now: Int64) -> Known {
-    var about = known.withLock { $0[domain] } ?? Known(kept: load(domain))
+    var about = known.withLock { $0[domain] } ?? Known(kept: folder.load(domain))
     if about.kept?.holds(at: now) == false { about.kept = nil }
     remember(about, of: domain)
     return about
@@ -113,8 +99,11 @@ final class PolicyKeeper: Sendable {
     var about = current(wish.domain, now)
     do {
       let (octets, policy) = try fetch(wish)
-      about = Known(kept: Kept(id: wish.id, fetchedAt: now, policy: policy))
-      store(wish.domain, wish.id, now, octets)
+      about = Known(kept: KeptPolicy(id: wish.id, fetchedAt: now, policy: policy))
+      // A policy that cannot be kept holds until the end of the process.
+      do { try folder.store(wish.domain, wish.id, now, octets) } catch {
+        logger.error("an MTA-STS policy cannot be kept", metadata: ["domain": "\(wish.domain)", "reason": "\(error)"])
+      }
       logger.info("MTA-STS policy fetched", metadata: ["domain": "\(wish.domain)", "id": "\(wish.id)", "mode": "\(policy.mode.rawValue)"])
     } catch {
       // RFC 8461 §3.3: no policy, or the one of before.
@@ -146,41 +135,5 @@ final class PolicyKeeper: Sendable {
       throw Unfetched(description: "\(host) answers with the content type '\(type.prefix(60))' instead of text/plain")
     }
     return (response.body, try TransportPolicy(file: response.body, atMost: limits.policyPatterns))
-  }
-
-  // MARK: The folder
-
-  private func path(_ domain: String) -> String { "\(folder)/\(domain)" }
-
-  private func load(_ domain: String) -> Kept? {
-    guard let octets = FileManager.default.contents(atPath: path(domain)), octets.count <= limits.policyBytes + 200 else { return nil }
-    return PolicyKeeper.read([UInt8](octets), limits).map { Kept(id: $0.id, fetchedAt: $0.fetchedAt, policy: $0.policy) }
-  }
-
-  private static func read(_ octets: [UInt8], _ limits: ExchangeLimits) -> (id: String, fetchedAt: Int64, policy: TransportPolicy)? {
-    guard let end = octets.firstIndex(of: 10) else { return nil }
-    let words = String(decoding: octets[..<end], as: UTF8.self).split(separator: " ")
-    guard words.count == 2, let fetchedAt = Int64(words[1]), (0...Int64(1) << 40).contains(fetchedAt),
-      let policy = try? TransportPolicy(file: Array(octets[(end + 1)...]), atMost: limits.policyPatterns)
-    else { return nil }
-    return (String(words[0]), fetchedAt, policy)
-  }
-
-  /// A policy that cannot be kept holds until the end of the process.
-  private func store(_ domain: String, _ id: String, _ now: Int64, _ octets: [UInt8]) {
-    do {
-      try Data(Array("\(id) \(now)\n".utf8) + octets).write(to: URL(filePath: path(domain)), options: .atomic)
-    } catch {
-      logger.error("an MTA-STS policy cannot be kept", metadata: ["domain": "\(domain)", "reason": "\(error)"])
-    }
-  }
-
-  /// Removes what is too old or none of ours; and all of it when there is too much: policies can be had again.
-  private func prune() {
-    let now = Clock.now().unixSeconds
-    guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else { return }
-    for name in names where names.count > limits.policies || load(name)?.holds(at: now) != true {
-      try? FileManager.default.removeItem(atPath: path(name))
-    }
   }
 }
