@@ -128,10 +128,12 @@ private struct PreparedPlan: Sendable {
   var then: @Sendable (String?) -> Void
   /// Told instead which transaction the same message became, when a trusted peer hands it over again.
   var repeated: (@Sendable (String) -> Void)?
+}
 
-  /// What tells that it is the same, and the time (Unix seconds).
+extension [LedgerChange] {
+  /// What tells that the same is handed over again, and the time (Unix seconds).
   var handOver: (key: HandOverKey, at: Int64)? {
-    if case .handedOver(let key, _, let at)? = changes.first { (key, at) } else { nil }
+    if case .handedOver(let key, _, let at)? = first { (key, at) } else { nil }
   }
 }
 
@@ -155,10 +157,10 @@ private struct LedgerDesk: Sendable {
 
   /// Without what a trusted peer hands over again: nothing else writes, so what is not known now is not known when it is committed.
   private func first(of plans: [PreparedPlan]) -> [PreparedPlan] {
-    guard plans.contains(where: { $0.handOver != nil }) else { return plans }
+    guard plans.contains(where: { $0.changes.handOver != nil }) else { return plans }
     var seen: Set<HandOverKey> = []
     return plans.filter { plan in
-      guard let (key, at) = plan.handOver else { return true }
+      guard let (key, at) = plan.changes.handOver else { return true }
       do {
         if let known = try ledger.transaction(handedOverAs: key, at: at) {
           spool.release(plan.deliveries.flatMap(\.entry.content))

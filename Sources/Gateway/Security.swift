@@ -1,5 +1,6 @@
 import Configuration
 import Journey
+import Ledger
 import Logging
 import Octets
 import PEC
@@ -13,18 +14,23 @@ final class QuarantineKeeper: Sendable {
   private struct Work: Sendable {
     var record: QuarantineRecord
     var content: [Chunk]
+    var handOver: (key: HandOverKey, at: Int64)?
     var address: ReturnAddress
   }
 
   private let queue = Handoff<Work>()
   private let thread: WorkerThread
 
-  init(_ quarantine: Quarantine) {
+  init(_ quarantine: Quarantine, _ ledger: Ledger) {
     thread = WorkerThread(name: "quarantine") { [queue] in
       quarantine.removeLeftOvers()
       while let works = queue.take(atMost: 1) {
         for work in works {
           do {
+            if let (key, at) = work.handOver, let known = try ledger.transaction(handedOverAs: key, at: at) {
+              work.address.send(.repeated(known))
+              continue
+            }
             try quarantine.keep(work.record, content: work.content)
             work.address.send(.kept)
           } catch {
@@ -35,9 +41,11 @@ final class QuarantineKeeper: Sendable {
     }
   }
 
-  /// Keeps a message; the answer is `.kept`, and then it is durable, or `.failed`.
-  func keep(_ record: QuarantineRecord, _ content: [Chunk], _ address: ReturnAddress) {
-    if !queue.send(Work(record: record, content: content, address: address)) { address.send(.failed("the gateway is stopping")) }
+  /// Keeps a message; the answer is `.kept`, and then it is durable, or `.failed`. What a trusted peer hands over again is there under the
+  /// identifier that it was given first: the answer is `.repeated`, and nothing is kept that no row of the log would name.
+  func keep(_ record: QuarantineRecord, _ content: [Chunk], _ handOver: (key: HandOverKey, at: Int64)?, _ address: ReturnAddress) {
+    let work = Work(record: record, content: content, handOver: handOver, address: address)
+    if !queue.send(work) { address.send(.failed("the gateway is stopping")) }
   }
 
   func finish() {
@@ -70,15 +78,19 @@ extension Lane {
     }
     let chunks: [Chunk]
     do { chunks = try content.chunks(in: 0..<content.count, spool: shared.spool) } catch { return then(.failed("\(error)")) }
-    report(record)
     let address = returnAddress { [shared, self] completion in
       switch completion {
-      case .kept: shared.committer.perform(.commit(plan, content, returnAddress(then)))
-      case .failed(let reason): then(.failed("it cannot be put into quarantine: \(reason)"))
+      case .kept:
+        report(record)
+        shared.committer.perform(.commit(plan, content, returnAddress(then)))
+      case .repeated: then(completion)
+      case .failed(let reason):
+        report(record)
+        then(.failed("it cannot be put into quarantine: \(reason)"))
       default: preconditionFailure("a quarantine's answer of another kind")
       }
     }
-    shared.quarantine.keep(record, chunks, address)
+    shared.quarantine.keep(record, chunks, plan.changes.handOver, address)
   }
 
   /// The operator is told: of an infected message of the certified channel loudly, since the rules say nothing of it (`pec-rules` 6.3).

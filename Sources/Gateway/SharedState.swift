@@ -168,7 +168,7 @@ final class SharedState: Sendable {
       threads: configuration.signer.threads)
     scanner = parts.scanner
     clock = ClockGuard(configuration.clock)
-    quarantine = QuarantineKeeper(Quarantine(path: Gateway.quarantinePath(configuration.dataDirectory)))
+    quarantine = QuarantineKeeper(Quarantine(path: Gateway.quarantinePath(configuration.dataDirectory)), parts.ledger)
     var signing = SignerPool.Settings(batch: configuration.limits.storage.signingBatch)
     signing.onBatch = { measures.signed($0) }
     signers = try SignerPool(credentials: parts.credentials, threads: configuration.signer.threads, settings: signing)

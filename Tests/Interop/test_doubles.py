@@ -10,6 +10,7 @@ from interop.base import note, poll
 from interop.case import InteropTest
 from interop.cutting import Line
 from interop.dovecot import Dovecot
+from interop.guarded import EICAR, Guarded, Signatures, quarantine
 from interop.lab import ALDO, ANNA, BRUNO, SERVICE, Gateway
 from interop.postfix import Postfix
 from interop.provider import Letter
@@ -357,6 +358,28 @@ class HandedOverByPostfix(InteropTest):
         about = lambda stored: stored.header.get("X-Riferimento-Message-ID") == sent.message_id  # noqa: E731
         self.assertEqual(sum(about(taken.stored) for taken in sink.taken), 1)
         self.assertEqual(len(gateway.mailbox(ANNA).wait(lambda stored: about(stored) and stored.kind == "accettazione")), 1)
+
+
+class InfectedHandedOverAgain(InteropTest):
+    """The same of a message with a virus: one notice of non-acceptance, and one folder in quarantine, which the log's row names."""
+
+    def test_quarantined_once(self):
+        gateway = Guarded(None, Signatures())
+        self.addCleanup(gateway.stop)
+        gateway.start()
+        octets = HandedOverAgain.trace("4F0B21EEEE") + compose.simple("Con un ospite", [BRUNO], body=EICAR + b"\r\n").octets
+        said = []
+        for _ in range(3):
+            with gateway.trusted() as wire:
+                wire.envelope(ANNA, [BRUNO])
+                said.append(str(wire.data(octets)))
+        refused = [event for event in gateway.events() if event["event"] == "non-accettazione-virus"]
+        self.assertEqual(len(refused), 1)
+        for reply in said[1:]:
+            self.assertIn(f"handed over before, as {refused[0]['pecID']}", reply)
+        self.assertEqual([row["pecID"] for row in quarantine(gateway)], [refused[0]["pecID"]])
+        # The operator hears once of one virus.
+        self.assertEqual(gateway.said.count("a virus was found"), 1)
 
 
 class CutsBehindPostfix(BehindPostfix):
