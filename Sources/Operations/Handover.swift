@@ -52,6 +52,9 @@ final class Successor: Sendable {
     }
   }
 
+  /// How it ended; nil while it runs.
+  var ending: String? { child.poll() }
+
   /// Lets it live on when this process ends.
   func disown() { child.disown() }
 }

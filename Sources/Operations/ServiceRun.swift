@@ -52,18 +52,36 @@ final class ServiceRun: Sendable {
     }
     manager.notify("READY=1", "STATUS=running")
     loop.run()
-    manager.notify("STOPPING=1", "STATUS=finishing what is under way")
-    let heir = successor.withLock { $0 }
+    try finish(successor.withLock { $0 })
+    _ = (watches, alive)
+  }
+
+  /// Finishes what is under way. With a process that takes over, the manager hears no STOPPING=1: systemd then ends all that is left of the
+  /// service, the new process too, and takes no MAINPID= any more, which counts only for a service that runs.
+  /// - Throws: a `CommandFailure` when nobody takes over after all: the manager is to see a failure, and to begin anew.
+  private func finish(_ heir: Successor?) throws {
     let seconds = heir == nil ? ServiceRun.stopSeconds : ServiceRun.handoverStopSeconds
+    if let heir {
+      // The lanes' last sign of life: the loop that asked for them has ended, and the next one comes with MAINPID=.
+      manager.notify("STATUS=handing over to process \(heir.id)", "WATCHDOG=1")
+    } else {
+      manager.notify("STOPPING=1", "STATUS=finishing what is under way")
+    }
     logger.notice("stopping: what is under way may finish for \(seconds) seconds")
     gateway.stop(drainingForSeconds: seconds)
     logger.notice("stopped")
-    if let heir {
-      // The manager looks at the new process from now on; this one's end is the word for it to begin.
-      manager.notify("MAINPID=\(heir.id)", "WATCHDOG=1")
-      heir.disown()
+    guard let heir else { return }
+    if let words = heir.ending { throw failure("process \(heir.id), which was to take over, has ended (\(words))") }
+    // The manager looks at the new process from now on; this one's end is the word for it to begin. Only the main process is heard.
+    if let words = manager.notify("MAINPID=\(heir.id)", "WATCHDOG=1", "STATUS=process \(heir.id) opens ledger and spool") {
+      throw failure("the service manager was not told of process \(heir.id), which was to take over: \(words)")
     }
-    _ = (watches, alive)
+    heir.disown()
+  }
+
+  private func failure(_ words: String) -> CommandFailure {
+    logger.critical("\(words)")
+    return CommandFailure(words, exitCode: CommandFailure.unavailable)
   }
 
   private func reload() {

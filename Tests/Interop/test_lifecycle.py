@@ -272,6 +272,17 @@ class Restart(Life):
             self.assertEqual(pid_of(gateway), gateway.process.pid)
         judge(self, gateway, load)
 
+    def test_a_successor_that_dies_while_it_waits(self):
+        """Nobody is there to take over: this end is a failure, so that the service manager begins anew."""
+        gateway = self.gateway()
+        wire = gateway.trusted()
+        gateway.process.send_signal(signal.SIGUSR2)
+        poll(lambda: "takes nothing new and ends" in gateway.log.read_text(), 60, "a new process that is ready")
+        os.kill(int(re.search(r"process ([0-9]+) is ready", gateway.log.read_text())[1]), signal.SIGKILL)
+        wire.send(b"QUIT\r\n")
+        self.assertEqual(gateway.process.wait(60), 69)
+        self.assertIn("which was to take over, has ended (killed by signal 9", gateway.log.read_text())
+
     def test_a_body_under_way_ends_first(self):
         """A message that is arriving when the new process is ready gets its 250 from the old one."""
         gateway = self.gateway()
@@ -348,7 +359,13 @@ class Manager(Life):
             self.assertRegex(hear("RELOADING=1"), r"MONOTONIC_USEC=[0-9]+")
             self.assertIn("STATUS=running", hear("READY=1"))
             operate(gateway, "restart")
-            self.assertEqual(int(re.search(r"MAINPID=([0-9]+)", hear("MAINPID="))[1]), pid_of(gateway))
+            # systemd ends all that is left of a service that says STOPPING=1, the new process too, and hears no MAINPID= from then on.
+            poll(lambda: any("READY=1" in each for each in heard), 60, lambda: f"a new process that is ready of {heard}")
+            self.assertEqual([each for each in heard if "STOPPING=1" in each], [])
+            self.assertTrue(any("STATUS=handing over" in each and "WATCHDOG=1" in each for each in heard), heard)
+            told = hear("MAINPID=")
+            self.assertEqual(int(re.search(r"MAINPID=([0-9]+)", told)[1]), pid_of(gateway))
+            self.assertIn("WATCHDOG=1", told)
             hear("READY=1")
             hear("WATCHDOG=1")
             end(pid_of(gateway))
