@@ -42,9 +42,7 @@ public enum DoctorCommand {
           .wrong, "configuration", problem.line > 0 ? "\(problem.file):\(problem.line):\(problem.column)" : problem.file,
           (problem.key.isEmpty ? "" : "key '\(problem.key)': ") + problem.what, problem.remedy, runbook: "gateway-down")
       }
-      let text = FileManager.default.contents(atPath: file).map { String(decoding: $0, as: UTF8.self) }
-      let folder = URL(fileURLWithPath: file).deletingLastPathComponent().path
-      return (text.flatMap { try? GatewayConfiguration.parse($0, named: file, folder: folder) }, findings)
+      return (Service.parsed(file), findings)
     }
   }
 

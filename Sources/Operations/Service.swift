@@ -23,6 +23,22 @@ public enum Service {
     }
   }
 
+  /// Loads a configuration for who only wants to know where its gateway is. What it names, and what a start would refuse, is no matter.
+  /// - Throws: as `load`, for a file that cannot be read, or whose form is not of use.
+  static func loadLeniently(_ path: String) throws -> GatewayConfiguration {
+    do { return try load(path) } catch {
+      guard let configuration = parsed(path) else { throw error }
+      return configuration
+    }
+  }
+
+  /// A configuration by its text alone; nil when that is of no use.
+  static func parsed(_ path: String) -> GatewayConfiguration? {
+    let text = FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
+    let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+    return text.flatMap { try? GatewayConfiguration.parse($0, named: path, folder: folder) }
+  }
+
   /// Runs the gateway until SIGTERM or SIGINT, or until another process has taken over (SIGUSR2, `ceralacca restart`). SIGHUP reads
   /// everything again.
   /// - Parameters:

@@ -12,12 +12,14 @@ public enum StatusCommand {
   /// What is asked: how everything is, or one thing that a supervisor wants to know.
   public enum Question: Sendable { case everything, health, readiness }
 
+  /// Which gateway is asked: that of a configuration, or of a data directory. A configuration on the disk may be broken while the gateway
+  /// goes on with what it read: who would end it for a bad answer asks by the data directory.
+  public enum Place: Sendable { case configuration(file: String), dataDirectory(String) }
+
   /// Asks the gateway and shows what it says.
   /// - Throws: a `CommandFailure` without words and with code 1 or 2 when there are alarms, with code 69 when no gateway answers.
-  public static func run(
-    _ question: Question = .everything, configurationFile: String, json: Bool, say: (String) -> Void
-  ) throws {
-    let report = try ask(configurationFile)
+  public static func run(_ question: Question = .everything, of place: Place, json: Bool, say: (String) -> Void) throws {
+    let report = try ask(place)
     switch question {
     case .everything: break
     case .health: return try answer(Readiness.health(report), well: "ok", say)
@@ -35,9 +37,13 @@ public enum StatusCommand {
     throw CommandFailure("", exitCode: critical)
   }
 
-  /// The report of the gateway of a configuration.
-  static func ask(_ configurationFile: String, withinSeconds seconds: Int = 10) throws -> StatusReport {
-    try ask(dataDirectory: try Service.load(configurationFile).dataDirectory, withinSeconds: seconds)
+  static func ask(_ place: Place, withinSeconds seconds: Int = 10) throws -> StatusReport {
+    let directory =
+      switch place {
+      case .configuration(let file): try Service.loadLeniently(file).dataDirectory
+      case .dataDirectory(let directory): directory
+      }
+    return try ask(dataDirectory: directory, withinSeconds: seconds)
   }
 
   static func ask(dataDirectory: String, withinSeconds seconds: Int) throws -> StatusReport {

@@ -6,23 +6,28 @@ struct Status: ParsableCommand {
     abstract: "Says how the running gateway is doing.",
     discussion: """
       Exit code 0 when all is well, 1 with warnings, 2 with alarms that must not wait, 69 when no gateway answers. Supervisors ask with
-      --health whether a restart is wanted, and with --ready whether mail is taken: 0 or 2.
+      --health whether a restart is wanted, and with --ready whether mail is taken: 0 or 2. They give --data, because a configuration
+      that somebody spoils meanwhile is no fault of the gateway that runs.
 
-      EXAMPLE
+      EXAMPLES
         ceralacca status --config /etc/ceralacca/ceralacca.yaml
+        ceralacca status --health --data /var/lib/ceralacca
       """)
-  @OptionGroup var file: ConfigOption
+  @Option(name: [.long, .short], help: "The configuration file (YAML).") var config: String?
+  @Option(help: "The gateway's data directory, in place of a configuration.") var data: String?
   @Flag(help: "Answer with one JSON object.") var json = false
   @Flag(help: "Only whether the gateway works; code 2 when nothing but a restart helps.") var health = false
   @Flag(help: "Only whether mail is taken; code 2 when it is not.") var ready = false
 
   func validate() throws {
     guard [json, health, ready].count(where: { $0 }) <= 1 else { throw ValidationError("give one of --json, --health and --ready") }
+    guard (config == nil) != (data == nil) else { throw ValidationError("give one of --config and --data") }
   }
 
   func run() throws {
     let question: StatusCommand.Question = health ? .health : ready ? .readiness : .everything
-    try Outcome.of { try StatusCommand.run(question, configurationFile: file.config, json: json, say: Outcome.say) }
+    let place = data.map { StatusCommand.Place.dataDirectory($0) } ?? .configuration(file: config ?? "")
+    try Outcome.of { try StatusCommand.run(question, of: place, json: json, say: Outcome.say) }
   }
 }
 

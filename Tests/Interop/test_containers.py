@@ -92,6 +92,17 @@ class Compose(InteropTest):
         return {name: sorted(map(ports, service["ports"])) for name, service in services.items() if service.get("ports")}
 
 
+class Probes(InteropTest):
+    def test_they_need_no_configuration(self):
+        """A file that is spoiled under a gateway that runs must not end it: whoever asks for health or readiness asks by the data directory."""
+        data = re.search(r"(?m)^dataDirectory: (\S+)$", (SERVERS / "ceralacca.yaml").read_text())[1]
+        for name, count in {"compose.yaml": 1, "kubernetes/ceralacca.yaml": 2, "image/Containerfile": 2}.items():
+            asked = re.findall(r"\bstatus\b[^\n]*--(?:health|ready)[^\n]*", (APPLIANCE / name).read_text())
+            self.assertEqual(len(asked), count, f"{name}: {asked}")
+            for each in asked:
+                self.assertEqual(re.findall(r"[\w/-]+", each)[-2:], ["--data", data], name)
+
+
 class Packages(InteropTest):
     def test_the_image_has_what_the_readme_installs(self):
         """And what every Debian has already: the C library and the root's folders."""

@@ -329,6 +329,31 @@ class Drain(Life):
         self.assertEqual(gateway.stop(), 0)
 
 
+class Probes(Life):
+    def test_a_configuration_that_is_spoiled_on_the_disk(self):
+        """Who would end the gateway for a bad answer hears that it is well: it goes on with what it has read."""
+        gateway = self.gateway()
+        data = gateway.folder / "alfa" / "data"
+
+        def ask(*words) -> tuple[int, str]:
+            done = run([executable(), "status", *words])
+            return done.returncode, done.stdout.decode() + done.stderr.decode()
+
+        good = gateway.configuration.read_text()
+        # A file that it names is gone; then it is no YAML any more.
+        gateway.configuration.write_text(re.sub(r"^tls: .*$", "tls: { certificate: none.pem, key: none.pem }", good, flags=re.M))
+        for place in (("--data", data), ("--config", gateway.configuration)):
+            self.assertEqual(ask("--health", *place), (0, "ok\n"), place)
+        gateway.configuration.write_text(good.replace("provider:", "provider: ["))
+        self.assertEqual(ask("--health", "--data", data), (0, "ok\n"))
+        self.assertEqual(ask("--ready", "--data", data), (0, "ready\n"))
+        self.assertEqual(ask("--health", "--config", gateway.configuration)[0], 78)
+        self.assertEqual(ask("--health", "--data", data / "none")[0], 69)
+        for words in (["--health"], ["--data", data, "--config", gateway.configuration]):
+            self.assertIn("give one of --config and --data", ask(*words)[1])
+        gateway.configuration.write_text(good)
+
+
 class Manager(Life):
     def test_notify_and_watchdog(self):
         """Ready when the ports greet, alive while it works, reloading with its time, stopping at the end."""
