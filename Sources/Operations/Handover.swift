@@ -4,6 +4,37 @@ import Foundation
 import Gateway
 import Supervision
 
+/// Where a process stands, for the question whether its end is that of a container and of everything in it, who takes over included.
+struct ProcessOrigin: Sendable {
+  var process: Int32
+  /// Who started it.
+  var parent: Int32
+  /// False where process 1 is the machine's own (or that is not known).
+  var isInNamespace: Bool
+  var hasManager: Bool
+  /// Who follows another process is not what the container waits for.
+  var takesOver: Bool
+
+  /// The machine's own namespace of processes: PROC_PID_INIT_INO of the kernel (include/linux/proc_ns.h).
+  private static let machine = "pid:[\(0xEFFF_FFFC)]"
+
+  static func ofThisProcess(takesOver: Bool) -> ProcessOrigin {
+    let namespace = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/ns/pid")
+    return ProcessOrigin(
+      process: getpid(), parent: getppid(), isInNamespace: namespace.map { $0 != machine } ?? false,
+      hasManager: ProcessInfo.processInfo.environment["NOTIFY_SOCKET"] != nil, takesOver: takesOver)
+  }
+
+  /// Why it must not hand over; nil when it may. An engine's own small init (`init: true`, `--init`) is process 1 and ends with its child.
+  var endOfContainer: String? {
+    if process == 1 { return "this is process 1: whoever runs the container has to start a new one" }
+    if parent == 1, isInNamespace, !hasManager, !takesOver {
+      return "process 1 of the container ends with this one: whoever runs the container has to start a new one"
+    }
+    return nil
+  }
+}
+
 /// The process that is to take over from this one: the same program, which may have been exchanged on the disk meanwhile, with the listening
 /// sockets of this one.
 ///

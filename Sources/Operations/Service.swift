@@ -52,6 +52,7 @@ public enum Service {
     // Before anything else uses OpenSSL.
     let keyMemory = KeyMemory.prepare()
     let manager = ServiceManager.ofThisProcess()
+    let origin = ProcessOrigin.ofThisProcess(takesOver: takesOver)
     let predecessor = takesOver ? try Predecessor() : nil
     do {
       let configuration = try load(configurationFile)
@@ -72,7 +73,7 @@ public enum Service {
       if let address = gateway.metricsAddress { logger.notice("metrics, health and readiness on http://\(address)") }
       // Where log lines go to standard output it is theirs alone: who reads them wants one form.
       if configuration.log.output == .stderr { say("ceralacca: listening on \(gateway.addresses.joined(separator: ", "))") }
-      try ServiceRun(gateway, manager, configurationFile, logger).untilTheEnd(loop)
+      try ServiceRun(gateway, manager, origin, configurationFile, logger).untilTheEnd(loop)
       _ = endings
     } catch let failure as CommandFailure {
       predecessor?.give(up: failure.message)

@@ -22,11 +22,12 @@ final class ServiceRun: Sendable {
   private let logger: Logger
   private let successor = Mutex<Successor?>(nil)
   private let isHandingOver = Atomic<Bool>(false)
+  private let origin: ProcessOrigin
   /// True while a sign of life was asked for and has not come.
   private let isAwaitingPulse = Atomic<Bool>(false)
 
-  init(_ gateway: Gateway, _ manager: ServiceManager, _ file: String, _ logger: Logger) {
-    (self.gateway, self.manager, self.file, self.logger) = (gateway, manager, file, logger)
+  init(_ gateway: Gateway, _ manager: ServiceManager, _ origin: ProcessOrigin, _ file: String, _ logger: Logger) {
+    (self.gateway, self.manager, self.origin, self.file, self.logger) = (gateway, manager, origin, file, logger)
   }
 
   /// Lets SIGINT and SIGTERM end the loop, one that does not run yet as soon as it does. From the first greeting on a session is owed an
@@ -103,10 +104,7 @@ final class ServiceRun: Sendable {
   private func handOver(_ answer: @Sendable (String, Bool) -> Void, end: @Sendable () -> Void) {
     guard !isHandingOver.exchange(true, ordering: .relaxed) else { return answer("a restart is under way already", false) }
     do {
-      // In a container its end would be the container's, and everything in it.
-      guard getpid() != 1 else {
-        throw CommandFailure("this is process 1: whoever runs the container has to start a new one", exitCode: CommandFailure.unavailable)
-      }
+      if let words = origin.endOfContainer { throw CommandFailure(words, exitCode: CommandFailure.unavailable) }
       // A bad configuration is seen here, and not by the process that is to work with it.
       _ = try Service.load(file)
       let heir = try Successor(executable: ServiceRun.executable, arguments: ServiceRun.arguments, sockets: gateway.listeningSockets)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from interop import base, compose
 from interop.authority import SERVER, Authority
-from interop.base import executable, new_folder, poll, run, spawn, tail
+from interop.base import executable, find, new_folder, poll, run, spawn, tail
 from interop.case import InteropTest
 from interop.counterpart import transaction
 from interop.lab import ALDO, ANNA, Gateway, Yaml
@@ -282,6 +282,22 @@ class Restart(Life):
         wire.send(b"QUIT\r\n")
         self.assertEqual(gateway.process.wait(60), 69)
         self.assertIn("which was to take over, has ended (killed by signal 9", gateway.log.read_text())
+
+    def test_where_its_end_is_the_containers(self):
+        """As process 1, and below an engine's small init, which ends with its child: nobody would be there to take over."""
+        self.need("unshare")
+        if os.geteuid() != 0:
+            self.skipTest("needs root")
+        init = [sys.executable, "-c", "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"]
+        for words, before in (("this is process 1", []), ("process 1 of the container ends with this one", init)):
+            gateway = Gateway(edit=two_lanes)
+            container = [find("unshare"), "--pid", "--fork", "--mount-proc", "--kill-child"]
+            gateway.process = spawn([*container, *before, executable(), "serve", "--config", gateway.configuration], gateway.log)
+            self.addCleanup(gateway.kill)
+            poll(lambda: "listening on" in gateway.log.read_text(), 60, lambda: f"a gateway: {tail(gateway.log)}")
+            running = pid_of(gateway)
+            self.assertIn(f"no restart, this process goes on: {words}", operate(gateway, "restart", code=75))
+            self.assertEqual(pid_of(gateway), running)
 
     def test_a_body_under_way_ends_first(self):
         """A message that is arriving when the new process is ready gets its 250 from the old one."""

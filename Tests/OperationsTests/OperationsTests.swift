@@ -24,3 +24,21 @@ import Testing
     #expect(MessageVerifier.withNetworkLineEnds(Array("a\r\nb".utf8)) == Array("a\r\nb".utf8))
   }
 }
+
+@Suite struct ProcessOriginTests {
+  private func origin(_ process: Int32, parent: Int32, isInNamespace: Bool, hasManager: Bool = false, takesOver: Bool = false) -> String? {
+    ProcessOrigin(process: process, parent: parent, isInNamespace: isInNamespace, hasManager: hasManager, takesOver: takesOver)
+      .endOfContainer
+  }
+
+  @Test func itsEndIsTheContainersWhereTheEngineWaitsForIt() {
+    #expect(origin(1, parent: 0, isInNamespace: true)?.contains("process 1") == true)
+    // An engine's own init is process 1.
+    #expect(origin(7, parent: 1, isInNamespace: true)?.contains("process 1 of the container") == true)
+    // Below systemd or a script in a container; in the background on a machine; a process that has followed another.
+    #expect(origin(7, parent: 1, isInNamespace: true, hasManager: true) == nil)
+    #expect(origin(9, parent: 7, isInNamespace: true) == nil)
+    #expect(origin(7, parent: 1, isInNamespace: false) == nil)
+    #expect(origin(9, parent: 1, isInNamespace: true, takesOver: true) == nil)
+  }
+}
