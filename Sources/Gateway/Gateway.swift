@@ -97,10 +97,12 @@ public final class Gateway: Sendable {
   ///   - levels: switch of the logger's level, for `reload`.
   ///   - writesLog: false leaves the rows of the certified log out, to measure what they cost; on loopback only.
   ///   - beforeStorage: called once everything is ready but ledger and spool.
+  ///   - mayLast: told of seconds that the next step may take, again and again while an older ledger is copied and brought forward.
   ///   - beforeSessions: called on this thread before anybody is greeted.
   public static func start(
     _ configuration: GatewayConfiguration, file: String? = nil, doors: Doors? = nil, levels: LogLevelSwitch? = nil, writesLog: Bool = true,
-    beforeStorage: (() throws -> Void)? = nil, beforeSessions: () throws -> Void = {}, logger: Logger
+    beforeStorage: (() throws -> Void)? = nil, mayLast: @escaping @Sendable (_ seconds: Int) -> Void = { _ in },
+    beforeSessions: () throws -> Void = {}, logger: Logger
   ) throws -> Gateway {
     let descriptors = ProcessLimits.raiseOpenDescriptors()
     if descriptors < configuration.limits.connection.maximumConnections + 200 {
@@ -108,7 +110,7 @@ public final class Gateway: Sendable {
     }
     let doors = try doors ?? Doors(configuration)
     for stranger in doors.strangers { logger.warning("a socket that was handed in fits no listener, and is not used: \(stranger)") }
-    let parts = try GatewayParts(configuration, writesLog: writesLog, beforeStorage: beforeStorage, logger: logger)
+    let parts = try GatewayParts(configuration, writesLog: writesLog, beforeStorage: beforeStorage, mayLast: mayLast, logger: logger)
     // Who connects before the signatures are loaded would only hear 451. When they cannot be loaded deliveries begin all the same.
     if let reason = parts.scanner?.waitUntilReady(seconds: 120) {
       logger.critical("nothing is taken until the virus scanner works: \(reason)")

@@ -38,7 +38,11 @@ final class GatewayParts {
   /// - Parameters:
   ///   - writesLog: false leaves the rows of the certified log out, to measure what they cost; on loopback only.
   ///   - beforeStorage: called once everything is ready but ledger and spool, which one process alone may have.
-  init(_ configuration: GatewayConfiguration, writesLog: Bool, beforeStorage: (() throws -> Void)?, logger: Logger) throws {
+  ///   - mayLast: told of seconds that the next step of bringing the ledger forward may take.
+  init(
+    _ configuration: GatewayConfiguration, writesLog: Bool, beforeStorage: (() throws -> Void)?,
+    mayLast: @escaping @Sendable (_ seconds: Int) -> Void, logger: Logger
+  ) throws {
     self.configuration = configuration
     self.logger = logger
     if !writesLog { try GatewayParts.checkMeasuring(configuration, logger) }
@@ -72,7 +76,7 @@ final class GatewayParts {
         if let reason = scanner?.waitUntilReady(seconds: 120) { logger.critical("the virus scanner: \(reason)") }
         try beforeStorage()
       }
-      (ledger, spool, stocktaking) = try GatewayParts.storage(configuration, writesLog: writesLog, logger)
+      (ledger, spool, stocktaking) = try GatewayParts.storage(configuration, writesLog: writesLog, mayLast, logger)
       // Before anything is handed over, and after the spool's lock is ours.
       doubtfulUntil = try ledger.beginRun(at: Clock.now().unixSeconds)
     } catch {
@@ -90,7 +94,7 @@ final class GatewayParts {
   }
 
   private static func storage(
-    _ configuration: GatewayConfiguration, writesLog: Bool, _ logger: Logger
+    _ configuration: GatewayConfiguration, writesLog: Bool, _ mayLast: @escaping @Sendable (Int) -> Void, _ logger: Logger
   ) throws -> (Ledger, Spool, Stocktaking) {
     // Before the ledger: a program that is newer than the one that runs must not bring its ledger forward under it.
     let lock = try Spool.lock(directory: Gateway.spoolPath(configuration.dataDirectory))
@@ -98,7 +102,7 @@ final class GatewayParts {
     if let found = try Ledger.olderSchema(path: path) {
       logger.notice("the ledger has schema \(found): it is copied to \(Ledger.copyPath(path)) and brought forward")
     }
-    let ledger = try Ledger(path: path, checkpointsAside: true, writesLog: writesLog)
+    let ledger = try Ledger(path: path, checkpointsAside: true, writesLog: writesLog, mayLast: mayLast)
     let spool = try Spool(
       directory: Gateway.spoolPath(configuration.dataDirectory), segmentBytes: configuration.limits.storage.segmentBytes,
       afterSegment: try ledger.highestSegment(), lock: lock)

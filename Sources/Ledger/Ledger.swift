@@ -35,20 +35,22 @@ public final class Ledger: LedgerReading {
   ///   - keepsCopy: copies an older ledger beside itself before it is brought forward (`copyPath`).
   ///   - writesLog: false leaves out all rows of the certified log, to measure what they cost.
   ///   - clock: Unix seconds, for the time of change of recipients; nil for the system's.
+  ///   - mayLast: told of seconds that the next step may take, while an older ledger is copied and brought forward: at each piece of the
+  ///     copy and at each statement, so that its silence means that nothing moves.
   /// - Throws: `cannotOpen`, `notALedger`, `newerSchema`, `noRoomToCopy`, `damaged`, `diskFull`, `busy`, `failed`.
   public convenience init(
     path: String, checkingIntegrity: Bool = false, busySeconds: Double = 5, checkpointsAside: Bool = false, keepsCopy: Bool = true,
-    writesLog: Bool = true, clock: (@Sendable () -> Int64)? = nil
+    writesLog: Bool = true, clock: (@Sendable () -> Int64)? = nil, mayLast: @escaping @Sendable (_ seconds: Int) -> Void = { _ in }
   ) throws(LedgerError) {
     try self.init(
       path: path, checkingIntegrity: checkingIntegrity, busySeconds: busySeconds,
       checkpoints: checkpointsAside ? LedgerCheckpoints(path: path, busySeconds: busySeconds) : nil, keepsCopy: keepsCopy,
-      writesLog: writesLog, clock: clock)
+      writesLog: writesLog, clock: clock, mayLast: mayLast)
   }
 
   init(
     path: String, checkingIntegrity: Bool = false, busySeconds: Double = 5, checkpoints: LedgerCheckpoints?, keepsCopy: Bool = true,
-    writesLog: Bool = true, clock: (@Sendable () -> Int64)? = nil
+    writesLog: Bool = true, clock: (@Sendable () -> Int64)? = nil, mayLast: @escaping @Sendable (_ seconds: Int) -> Void = { _ in }
   ) throws(LedgerError) {
     self.path = path
     self.writesLog = writesLog
@@ -56,7 +58,7 @@ public final class Ledger: LedgerReading {
     self.clock = clock ?? { Int64(Date().timeIntervalSince1970) }
     do {
       let isOlder = try Ledger.olderSchema(path: path) != nil
-      if isOlder, keepsCopy { try LedgerCopying.keep(path) }
+      if isOlder, keepsCopy { try LedgerCopying.keep(path, mayLast) }
       try LedgerOpening.makeFile(path)
       pool = try DatabasePool(path: path, configuration: LedgerOpening.configuration(busySeconds: busySeconds))
       try pool.writeWithoutTransaction { db in
@@ -67,7 +69,13 @@ public final class Ledger: LedgerReading {
         try db.execute(sql: "PRAGMA wal_autocheckpoint = \(checkpoints?.marks.lastResort ?? 4000)")
         try db.execute(sql: "PRAGMA journal_size_limit = 67108864")
       }
+      if isOlder {
+        let seconds = LedgerCopying.statementSeconds(path)
+        // Statements are told to have begun.
+        pool.writeWithoutTransaction { db in db.trace { _ in mayLast(seconds) } }
+      }
       try LedgerSchema.migrator(now: self.clock()).migrate(pool)
+      if isOlder { pool.writeWithoutTransaction { db in db.trace(options: []) } }
       try pool.writeWithoutTransaction { db in
         let synchronous = try Int.fetchOne(db, sql: "PRAGMA synchronous")
         guard synchronous == 2 else { throw LedgerError.failed(path: path, reason: "synchronous = FULL was not taken over") }

@@ -70,6 +70,12 @@ enum LedgerCopying {
   /// The copy is synced so often, in steps: what it has in the kernel's hands must not grow beyond what others' syncs can bear.
   private static let stepsPerSync = 16
 
+  /// A step may take so many seconds, with a sync of what was copied before.
+  private static let stepSeconds = 120
+
+  /// What one statement of a migration may take, in seconds: some go through the whole file, on a slow disk by 4 MiB in a second.
+  static func statementSeconds(_ path: String) -> Int { 300 + (bytes(path) + bytes(path + "-wal")) >> 22 }
+
   static var readOnly: Configuration {
     var configuration = LedgerOpening.configuration(busySeconds: 5)
     configuration.readonly = true
@@ -110,10 +116,10 @@ enum LedgerCopying {
   }
 
   /// Keeps what is there before a migration, under a name of its own that appears when it is whole.
-  static func keep(_ path: String) throws {
+  static func keep(_ path: String, _ mayLast: @escaping (_ seconds: Int) -> Void) throws {
     try checkRoom(path)
     let (new, kept) = (Ledger.copyPath(path) + ".new", Ledger.copyPath(path))
-    try copy(path, to: new) { _, _ in }
+    try copy(path, to: new) { _, _ in mayLast(stepSeconds) }
     try? FileManager.default.removeItem(atPath: kept)
     try FileManager.default.moveItem(atPath: new, toPath: kept)
     try LedgerOpening.syncFolder(of: kept)

@@ -8,6 +8,9 @@ import Supervision
 
 /// Running the gateway as a service.
 public enum Service {
+  /// What `TimeoutStartSec=` of the unit gives a start, in seconds.
+  private static let takeOverSeconds = 300
+
   /// The version of this program.
   public static var version: String { Gateway.version }
 
@@ -63,11 +66,17 @@ public enum Service {
       let doors = try open(configuration, predecessor, manager)
       if let name = user ?? configuration.user { try SystemUser.become(name) }
       if SystemUser.isRoot { logger.warning("this gateway runs as root: name a user with the key `user`") }
-      let loop = try Loop()
+      let (loop, timeout) = (try Loop(), StartTimeout(manager))
       var endings: [SignalWatch] = []
       let gateway = try Gateway.start(
         configuration, file: configurationFile, doors: doors, levels: levels, writesLog: writesLog,
-        beforeStorage: predecessor.map { predecessor in { try predecessor.takeOver() } },
+        beforeStorage: predecessor.map { predecessor in
+          {
+            try predecessor.takeOver()
+            // The manager looks at this process from now on, and the unit's time for a start counts for one that takes over, too.
+            timeout.extend(seconds: takeOverSeconds)
+          }
+        }, mayLast: { timeout.extend(seconds: $0) },
         beforeSessions: { endings = try ServiceRun.endings(loop) }, logger: logger)
       for address in gateway.addresses { logger.notice("listening on \(address)") }
       if let address = gateway.metricsAddress { logger.notice("metrics, health and readiness on http://\(address)") }

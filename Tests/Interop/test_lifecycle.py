@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from interop.counterpart import transaction
 from interop.lab import ALDO, ANNA, Gateway, Yaml
 from interop.shortsessions import ShortSessions, alive, end, judge, operate, pid_of
 from interop.wire import Wire, client_context
+
+from test_backup import TABLES_OF_4
 
 
 def two_lanes(yaml: Yaml) -> None:
@@ -407,6 +410,8 @@ class Manager(Life):
             told = hear("MAINPID=")
             self.assertEqual(int(re.search(r"MAINPID=([0-9]+)", told)[1]), pid_of(gateway))
             self.assertIn("WATCHDOG=1", told)
+            # A unit's time for a start is that of a process that takes over, too, and moves the watchdog's end.
+            hear("EXTEND_TIMEOUT_USEC=300000000")
             hear("READY=1")
             hear("WATCHDOG=1")
             end(pid_of(gateway))
@@ -414,6 +419,31 @@ class Manager(Life):
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
                 last.sendto(b"", str(folder / "socket"))
             listener.join(10)
+
+    def test_a_start_that_has_much_to_do(self):
+        """While an older ledger is copied and brought forward the manager is told to wait: a start that it ends begins at nothing again."""
+        gateway = self.gateway()
+        gateway.stop()
+        ledger = sqlite3.connect(gateway.folder / "alfa" / "data" / "ledger.sqlite")
+        for (table,) in ledger.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").fetchall():
+            if table not in TABLES_OF_4:
+                ledger.execute(f"DROP TABLE {table}")
+        ledger.execute("DELETE FROM grdb_migrations WHERE CAST(identifier AS INTEGER) > 4")
+        ledger.execute("PRAGMA user_version = 4")
+        ledger.commit()
+        ledger.close()
+        place = new_folder("notify") / "socket"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(place))
+            manager.settimeout(60)
+            gateway.environment["NOTIFY_SOCKET"] = str(place)
+            gateway.start()
+            heard = []
+            while not heard or "READY=1" not in heard[-1]:
+                heard.append(manager.recv(4096).decode())
+        extended = [int(each.partition("=")[2]) for each in heard if each.startswith("EXTEND_TIMEOUT_USEC=")]
+        # A step of the copy, then statements, which may go through the whole file.
+        self.assertEqual(extended[:2], [120_000_000, 300_000_000], heard)
 
     def test_a_gateway_that_stands_still_gives_no_sign_of_life(self):
         folder = new_folder("notify")

@@ -2,6 +2,7 @@ import Foundation
 import Journey
 import Octets
 import PEC
+import Synchronization
 import Testing
 
 @testable import Ledger
@@ -138,6 +139,22 @@ import Testing
     _ = try Ledger(path: folder.ledger)
     #expect(!FileManager.default.fileExists(atPath: kept))
     #expect(throws: LedgerError.self) { try LedgerCopying.checkRoom(folder.ledger, free: { _ in 1000 }) }
+  }
+
+  /// Who waits for the start hears of each step, of the copy and of the migration; a ledger of this version has none.
+  @Test func stepsOfAMigrationAreTold() throws {
+    let folder = Folder()
+    try Ledger.execute(VersionTwo.tables + VersionTwo.content, at: folder.ledger)
+    let told = Mutex<[Int]>([])
+    let mayLast: @Sendable (Int) -> Void = { seconds in told.withLock { $0.append(seconds) } }
+    try Ledger(path: folder.ledger, mayLast: mayLast).close()
+    let steps = told.withLock { $0 }
+    #expect(steps.first == 120)
+    #expect(steps.filter { $0 >= 300 }.count > 20)
+    told.withLock { $0 = [] }
+    let ledger = try Ledger(path: folder.ledger, mayLast: mayLast)
+    try ledger.commit([.event(event("later"))])
+    #expect(told.withLock { $0 }.isEmpty)
   }
 
   @Test func aNewerLedgerIsLeftAlone() throws {

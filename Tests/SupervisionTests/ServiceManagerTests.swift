@@ -42,6 +42,21 @@ struct ServiceManagerTests {
     #expect(socket.next() == "READY=1\nSTATUS=two lines")
   }
 
+  @Test("a start that goes on moves its end, and says so only when it does")
+  func timeout() {
+    let path = "/tmp/ceralacca-notify-\(UUID().uuidString)"
+    let socket = Listening(path)
+    defer {
+      close(socket.descriptor)
+      unlink(path)
+    }
+    let manager = ServiceManager(environment: ["NOTIFY_SOCKET": path], process: 1)
+    let timeout = StartTimeout(manager)
+    for seconds in [120, 120, 60, 121, 600, 120] { timeout.extend(seconds: seconds) }
+    manager.notify("READY=1")
+    for words in ["EXTEND_TIMEOUT_USEC=120000000", "EXTEND_TIMEOUT_USEC=600000000", "READY=1"] { #expect(socket.next() == words) }
+  }
+
   @Test("without a manager nothing is sent, and one that is gone is a reason, no fault")
   func nobody() {
     #expect(ServiceManager(environment: [:], process: 1).notify("READY=1") == nil)
