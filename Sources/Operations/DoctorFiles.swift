@@ -40,6 +40,8 @@ struct DoctorFiles {
     add("index key", configuration.index.fetch?.key)
     add("password file", configuration.index.fetch?.passwordFile)
     for route in configuration.routes { add("password file", route.credentials?.passwordFile) }
+    // It opens every mailbox.
+    add("password file", configuration.mailboxSearch?.passwordFile)
     for authority in configuration.certifiedLog.timeStamps.authorities { add("password file", authority.passwordFile) }
     return files.compactMap { file in
       guard let rights = DoctorContext.rights(file.path) else {

@@ -237,6 +237,17 @@ class Broken(Doctored):
         self.edit(gateway, "^user: nobody", "user: nobody-there")
         self.has(self.doctor(gateway.configuration)[1], "wrong", "user", "there is no such user")
 
+    def test_the_password_that_opens_every_mailbox(self):
+        gateway = self.gateway()
+        password = self.home / "master.password"
+        password.write_text("master-secret\n")
+        password.chmod(0o644)
+        imap = f'{{ url: "imaps://127.0.0.1:1", user: ceralacca, passwordFile: {password} }}'
+        self.edit(gateway, "^mailboxes: .*$", f'mailboxes: {{ lmtp: "127.0.0.1:1", imap: {imap} }}')
+        self.has(self.doctor(gateway.configuration)[1], "wrong", "password file", "master.password", "mode 0644", remedy="chmod 600")
+        password.chmod(0o600)
+        self.has(self.doctor(gateway.configuration)[1], "ok", "password file", "master.password")
+
     def test_a_key_in_a_token(self):
         self.need("softhsm2-util")
         gateway = self.gateway()
