@@ -17,6 +17,7 @@ from interop.base import REPOSITORY, end, executable, find, free_block, new_fold
 from interop.case import InteropTest
 from interop.image import USER
 from interop.lab import ANNA, Gateway
+from interop.postfix import Postfix
 from interop.wire import Wire, client_context
 
 APPLIANCE = REPOSITORY / "Appliance"
@@ -85,6 +86,14 @@ class Compose(InteropTest):
                 self.assertTrue("user" in service or "cap_add" in service, "neither another user nor a reason for root")
         self.assertEqual(services["ceralacca"]["user"], f"{USER}:{USER}")
         self.assertEqual(self.published(services), {"ceralacca": [25, 465, 587], "dovecot": [993]})
+
+    def test_who_reaches_postfix(self):
+        """Its port lets every private address in: no other server is on a network with it, and one of them leads to the world."""
+        beside = {name: set(service["networks"]) for name, service in self.services().items()}
+        self.assertEqual({name for name, networks in beside.items() if networks & beside["postfix"]}, {"ceralacca", "postfix"})
+        declared = read(APPLIANCE / "compose.yaml")[0]["networks"]
+        inside = {name for name, network in declared.items() if (network or {}).get("internal")}
+        self.assertEqual((beside["postfix"] & inside, beside["postfix"] - inside), ({"envelopes"}, {"out"}))
 
     @staticmethod
     def published(services: dict[str, dict]) -> dict[str, list[int]]:
@@ -239,6 +248,22 @@ class Configurations(InteropTest):
             done = run([find("postconf"), "-c", place, asked])
             self.assertEqual((done.returncode, done.stderr.decode()), (0, ""), asked)
         self.assertIn(b"10026", done.stdout)
+
+    def test_postfix_puts_strangers_off(self):
+        """An address that the list forgot hears 450, which Ceralacca tries again, and not 554, of which it tells senders for good."""
+        self.need("postfix")
+        if os.geteuid() != 0:
+            self.skipTest("needs root")
+        lines = (SERVERS / "main.cf").read_text().splitlines()
+        ours = dict(line.split(" = ", 1) for line in lines if line.startswith(("mynetworks", "smtpd_")) and " = " in line)
+        self.assertIn("100.64.0.0/10", ours["mynetworks"].split(), "what pods often have")
+        for networks, code in ((ours["mynetworks"], 250), ("192.0.2.0/24", 450)):
+            server = Postfix("containers", {**ours, "mynetworks": networks}).start()
+            self.addCleanup(server.stop)
+            with Wire(server.port, seconds=20) as wire:
+                wire.ehlo("mx.example.org")
+                self.assertEqual(wire.command("MAIL FROM:<posta-certificata@pec.example.org>").code, 250)
+                self.assertEqual(wire.command("RCPT TO:<bruno@pec.example.net>").code, code, networks)
 
     def test_dovecot(self):
         self.need("doveconf")
