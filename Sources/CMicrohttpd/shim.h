@@ -45,12 +45,13 @@ static inline uint16_t ceralacca_http_port(int handle) {
   return ntohs(((struct sockaddr_in6 *)&place)->sin6_port);
 }
 
-/// A server on a listening socket, which it takes over, with one thread of its own for all connections. NULL when it cannot start.
+/// A server on a listening socket, which it takes over, with one thread of its own for all connections; `from_one` bounds those of one
+/// address, 0: they are not bounded. NULL when it cannot start.
 static inline struct MHD_Daemon *ceralacca_http_start(int handle, MHD_AccessHandlerCallback answer, void *context, unsigned connections,
-                                                      unsigned timeout_seconds, size_t memory) {
+                                                      unsigned from_one, unsigned timeout_seconds, size_t memory) {
   return MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL, answer, context, MHD_OPTION_LISTEN_SOCKET, handle,
-                          MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT, timeout_seconds,
-                          MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory, MHD_OPTION_END);
+                          MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT, from_one,
+                          MHD_OPTION_CONNECTION_TIMEOUT, timeout_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory, MHD_OPTION_END);
 }
 
 /// What a callback returns: go on, or close the connection.

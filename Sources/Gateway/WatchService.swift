@@ -7,7 +7,9 @@ enum WatchService {
   /// Starts the service. Throws a `StartError`.
   static func start(_ settings: MetricsSettings, _ watch: Watch) throws -> HTTPService {
     do {
-      let service = try HTTPService(address: settings.address, port: settings.port) { [watch] question in answer(question, watch) }
+      let service = try HTTPService(address: settings.address, port: settings.port, boundsPeers: !settings.isLoopback) { [watch] question in
+        answer(question, watch)
+      }
       watch.metricsAddress =
         settings.address.contains(":") ? "[\(settings.address)]:\(service.port)" : "\(settings.address):\(service.port)"
       return service

@@ -37,6 +37,8 @@ public struct HTTPServiceError: Error, Sendable, Equatable, CustomStringConverti
 public final class HTTPService: Sendable {
   /// Connections at once.
   public static let maximumConnections: UInt32 = 64
+  /// Connections of one address at once, where others than this machine come: one that drips octets must not take them all.
+  public static let maximumOfOnePeer: UInt32 = 8
   /// Seconds of silence after which a connection ends.
   public static let silenceSeconds: UInt32 = 5
   /// Memory of a connection: request line, header and the answer's header.
@@ -59,8 +61,12 @@ public final class HTTPService: Sendable {
   /// - Parameters:
   ///   - address: an IP address.
   ///   - port: 0 for any.
+  ///   - boundsPeers: whether one address may have `maximumOfOnePeer` connections only; those above are closed. On loopback all who ask
+  ///     have the same one.
   ///   - answer: called on the service's thread, one question at a time: it must not wait for anything.
-  public init(address: String, port: Int, answer: @escaping @Sendable (HTTPQuestion) -> HTTPAnswer) throws(HTTPServiceError) {
+  public init(
+    address: String, port: Int, boundsPeers: Bool = false, answer: @escaping @Sendable (HTTPQuestion) -> HTTPAnswer
+  ) throws(HTTPServiceError) {
     var words = [CChar](repeating: 0, count: 256)
     let handle = unsafe words.withUnsafeMutableBufferPointer { room in
       unsafe ceralacca_http_listen(address, UInt16(clamping: port), room.baseAddress, room.count)
@@ -71,8 +77,8 @@ public final class HTTPService: Sendable {
     self.port = Int(ceralacca_http_port(handle))
     let desk = unsafe Unmanaged.passRetained(Desk(answer))
     let started = unsafe ceralacca_http_start(
-      handle, HTTPService.callback, desk.toOpaque(), HTTPService.maximumConnections, HTTPService.silenceSeconds, HTTPService.connectionBytes
-    )
+      handle, HTTPService.callback, desk.toOpaque(), HTTPService.maximumConnections, boundsPeers ? HTTPService.maximumOfOnePeer : 0,
+      HTTPService.silenceSeconds, HTTPService.connectionBytes)
     guard let started = unsafe started else {
       close(handle)
       unsafe desk.release()

@@ -6,9 +6,15 @@ import Testing
 private struct Client {
   let handle: Int32
 
-  init?(port: Int) {
+  init?(port: Int, from source: String = "127.0.0.1") {
     handle = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     var place = sockaddr_in()
+    place.sin_family = sa_family_t(AF_INET)
+    place.sin_addr.s_addr = inet_addr(source)
+    _ = withUnsafePointer(to: &place) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(handle, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+    }
+    place = sockaddr_in()
     place.sin_family = sa_family_t(AF_INET)
     place.sin_port = in_port_t(port).bigEndian
     place.sin_addr.s_addr = inet_addr("127.0.0.1")
@@ -82,6 +88,20 @@ private struct Client {
     client.end()
     #expect(!heard.hasPrefix("HTTP/1.1 200"), "\(heard.prefix(80))")
     #expect(try Self.ask(service, "GET /a HTTP/1.1\r\n" + Self.end).hasPrefix("HTTP/1.1 200 OK\r\n"))
+  }
+
+  /// One address that holds all the connections it gets, and says a little on each, keeps nobody else from an answer.
+  @Test func onePeerTakesNotAllConnections() throws {
+    let service = try HTTPService(address: "127.0.0.1", port: 0, boundsPeers: true) { _ in HTTPAnswer(body: "here\n") }
+    let held = (0..<HTTPService.maximumConnections).compactMap { _ in Client(port: service.port, from: "127.0.0.2") }
+    defer { for each in held { each.end() } }
+    for each in held { each.say("GET /a HTTP/1.1\r\nHost: a\r\n") }
+    let other = try #require(Client(port: service.port, from: "127.0.0.3"))
+    defer { other.end() }
+    var patience = timeval(tv_sec: 3, tv_usec: 0)
+    setsockopt(other.handle, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    other.say("GET /a HTTP/1.1\r\n" + Self.end)
+    #expect(other.hear().hasSuffix("here\n"))
   }
 
   @Test func aBodyIsReadOver() throws {
