@@ -63,14 +63,18 @@ final class RelayConnection {
       self.smtp.receive(octets)
       self.drive()
     }
-    connection.onEnd = { [unowned self] reason in self.broken(reason) }
+    connection.onEnd = { [unowned self] reason in
+      // One that is not needed is ended by us, long before a next hop that is well would do it.
+      if self.isReady, self.job == nil, !self.pool.isRetired { self.pool.lost("\(self.named): \(reason)") }
+      self.broken(reason)
+    }
     connection.onSecure = { [unowned self] in
       self.isSecuring = false
       self.smtp.tlsEstablished()
       self.drive()
     }
     deadline = lane.loop.deadline(afterSeconds: lane.shared.limits.delivery.replyTimeoutSeconds) { [unowned self] in
-      self.broken("silence of \(self.hop.display)")
+      self.broken("silence of \(self.hop.display)", isSilence: true)
     }
     connection.begin()
     drive()
@@ -120,8 +124,9 @@ final class RelayConnection {
       case .finished(let outcomes):
         let done = job
         job = nil
-        pool.reached()
-        done?.finish(outcomes.map(fate))
+        let fates = outcomes.map(fate)
+        if fates.contains(where: \.isInDoubt) { pool.lost("\(named) gave no answer") } else { pool.reached() }
+        done?.finish(fates)
       case .idle:
         if !isReady { pool.reached() }
         isReady = true
@@ -230,32 +235,34 @@ final class RelayConnection {
     }
   }
 
-  private func broken(_ reason: String) {
+  private func broken(_ reason: String, isSilence: Bool = false) {
     guard !ended else { return }
     // RFC 3463 §3.8: what a mail exchanger had to prove, and could not.
     let status = isSecuring && hop.protection != nil && hop.profile.tls == .required ? "4.7.5 " : ""
-    end("\(status)\(named): \(reason)")
+    end("\(status)\(named): \(reason)", isSilence: isSilence)
   }
 
-  private func end(_ reason: String) {
+  private func end(_ reason: String, isSilence: Bool = false) {
     guard !ended else { return }
     ended = true
+    // A next hop that says nothing to a message would say nothing to those in line: each would wait as long in vain, and all others with it.
+    let isMute = isSilence && job != nil && !hasAnswered
     deadline?.cancel()
     connection?.close()
     if let open = job {
       job = nil
       // A kept connection that the next hop had closed meanwhile: nothing of this message was heard, so a new one is tried at once.
-      if isReady, !hasAnswered, open.mayTryAnew() {
+      if isReady, !hasAnswered, !isMute, open.mayTryAnew() {
         pool.putBack(open)
       } else {
-        pool.lost()
+        pool.lost(reason)
         settle(open, reason)
       }
     }
     // What waits goes without TLS then, on a connection that is opened now.
     let goesPlain = isSecuring && !pool.avoidsTLS && hop.profile.tls == .opportunistic && hop.profile.credentials == nil
     if goesPlain { pool.avoidsTLS = true }
-    pool.ended(self, neverReady: isReady || goesPlain ? nil : reason)
+    pool.ended(self, neverReady: (isReady && !isMute) || goesPlain ? nil : reason)
   }
 
   /// What the next hop has said about recipients holds, whatever broke after it (RFC 2033 §4.2); the rest is tried again.

@@ -78,9 +78,9 @@ final class RelayJob {
 final class RelayPool {
   /// Whether the next hop is there, as far as is known.
   enum Contact: Equatable {
-    /// Nothing was heard yet, or not since an answer stayed away.
+    /// Nothing was heard yet.
     case unknown
-    /// No connection came about; why.
+    /// No connection came about, or the last one broke; why.
     case absent(String)
     /// It has been answering since then (Unix seconds).
     case answering(since: Int64)
@@ -185,8 +185,8 @@ final class RelayPool {
     contact = .answering(since: lane.shared.now().unixSeconds)
   }
 
-  /// The answer to a message stayed away: the next hop may be down.
-  func lost() { contact = .unknown }
+  /// The answer to a message stayed away, or the next hop ended an idle connection: it may be down.
+  func lost(_ reason: String) { contact = .absent(reason) }
 
   /// Takes back what no connection has begun with: it may be held by now. What is not comes in line again.
   func recall() {

@@ -1,5 +1,7 @@
 """A queue that does not fit into memory: what waits is in the ledger, and comes when it is due, or when somebody asks for it."""
 
+import socket
+import threading
 from collections import Counter
 
 from interop import compose
@@ -92,3 +94,61 @@ class Long(InteropTest):
         self._tried(100)
         self.opens = True
         self._all_arrive_once(100)
+
+
+class Mute:
+    """A next hop that greets when it may, answers EHLO, and never again."""
+
+    def __init__(self):
+        self.may_greet, self.sessions = threading.Event(), 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stop(self) -> None:
+        self.may_greet.set()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self.sessions += 1
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client:
+            self.may_greet.wait(60)
+            try:
+                client.sendall(b"220 mute.example.test ESMTP\r\n")
+                if client.recv(1000):
+                    client.sendall(b"250 mute.example.test\r\n")
+                while client.recv(65536):
+                    pass
+            except OSError:
+                pass
+
+
+class InLine(InteropTest):
+    """A next hop that says nothing keeps nobody waiting for longer than once."""
+
+    def test_silence_is_waited_for_once(self):
+        mute = Mute()
+        self.addCleanup(mute.stop)
+        limits = {"firstRetrySeconds": 600, "replyTimeoutSeconds": 10, "connectionsPerDestination": 1}
+        gateway = Gateway(mute.port, lambda yaml: yaml.limits(**limits).set("1", "lanes"))
+        self.addCleanup(gateway.stop)
+        gateway.start()
+        rows = lambda: [row for row in gateway.queue() if row["recipients"] == [GAMMA]]  # noqa: E731
+        with gateway.trusted(seconds=60) as wire:
+            for number in range(5):
+                sent = compose.simple(f"In fila {number}", [GAMMA])
+                wire.envelope(ANNA, sent.recipients)
+                self.assertEqual(wire.data(sent.octets).code, 250)
+        poll(lambda: len(rows()) == 5 and mute.sessions, 30, "five envelopes in line")
+        mute.may_greet.set()
+        poll(lambda: all(row["attempts"] == 1 for row in rows()), 60, lambda: f"a first attempt of each: {[row['attempts'] for row in rows()]}")
+        self.assertTrue(all("silence" in row["lastError"] for row in rows()), rows())
+        self.assertEqual(mute.sessions, 1)
