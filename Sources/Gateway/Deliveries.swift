@@ -355,7 +355,7 @@ final class Deliveries {
     // What a mailbox's server said; what a quota service said, or a report says, is of nobody in doubt.
     if delivery.entry.route == .mailbox { noteDoubts(id, fates) }
     // What a report says is about an attempt of before.
-    let fates = isReport ? fates : fates + (leftOut.removeValue(forKey: id) ?? [])
+    let fates = inDoubt(delivery.entry, isReport ? fates : fates + (leftOut.removeValue(forKey: id) ?? []))
     // Receipts and rows of now would bear a time that cannot be believed: what was heard is kept until it can.
     if lane.shared.clock.distrust != nil, fates.contains(where: \.isFinal) {
       underway[id] = nil
@@ -383,7 +383,7 @@ final class Deliveries {
     if entry.recipients.isEmpty, entry.awaiting.isEmpty {
       lane.shared.counters.delivered.add(1, ordering: .relaxed)
       forget(entry)
-      asked[entry.id] = nil
+      (asked[entry.id], unrecorded[entry.id]) = (nil, nil)
       for report in early.removeValue(forKey: entry.id) ?? [] { report.reply.add([entry.id]) }
       lane.shared.committer.perform(.release(before.content))
       return
@@ -397,7 +397,8 @@ final class Deliveries {
       return attempted(entry.id, report.fates, isReport: true, report.reply)
     }
     for report in early.removeValue(forKey: entry.id) ?? [] { report.reply.add([Deliveries.unsettled]) }
-    if let removal = asked.removeValue(forKey: entry.id) { return giveUp(next, removal) }
+    // What was heard and could not be made durable is told before the operator's word.
+    if isDurable, let removal = asked.removeValue(forKey: entry.id) { return giveUp(next, removal) }
     wait(next)
   }
 
@@ -432,7 +433,9 @@ final class Deliveries {
       if let delivery = waiting.removeValue(forKey: id) { wait(delivery) }
       return reply.add([id])
     }
-    unrecorded[id] = nil
+    // What was heard of the others still waits to be told.
+    unrecorded[id]?.removeAll { heard in fates.contains { ASCII.equal($0.recipient, heard.recipient) } }
+    if unrecorded[id]?.isEmpty == true { unrecorded[id] = nil }
     if waiting.removeValue(forKey: id) != nil {
       underway[id] = delivery
       attempted(id, fates, isReport: true, reply)

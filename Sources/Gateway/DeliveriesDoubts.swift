@@ -55,13 +55,21 @@ extension Deliveries {
   }
 
   private func putOff(_ delivery: PendingDelivery, until time: Int64) {
+    let now = lane.shared.now().unixSeconds
+    let end = delivery.entry.createdAt + Int64(lane.shared.limits.delivery.giveUpSeconds) + holds.heldSeconds(delivery.entry, until: now)
+    if now >= end {
+      // No rest goes beyond the time in which the sender hears a final word.
+      let words = "it may have it already, which was not found out in time"
+      let fates = delivery.entry.recipients.map { RecipientFate(recipient: $0, outcome: .later(words), isInDoubt: true) }
+      return attempted(delivery.entry.id, fates)
+    }
     leftOut[delivery.entry.id] = nil
     // Its report came while the quota was being asked.
     if let report = nextEarly(delivery.entry.id) { return attempted(delivery.entry.id, report.fates, isReport: true, report.reply) }
     lane.shared.logger.info("a hand-over of which no answer was heard rests before it is made again (entry: \(delivery.entry.id))")
     underway[delivery.entry.id] = nil
     var later = delivery
-    later.entry.dueAt = time
+    later.entry.dueAt = max(now + 1, min(time, end))
     wait(later)
     lane.checkDrained()
   }
@@ -90,7 +98,8 @@ extension Deliveries {
     // As a report is heard: it proves the delivery. The others come after it.
     let proven = isReported(delivery.entry) ? fates.filter { if case .delivered = $0.outcome { true } else { false } } : []
     if !proven.isEmpty { return attempted(id, proven, isReport: true) }
-    doubts.isAbsent(id, for: absent)
+    // What a server with a queue does not have there yet may come all the same: it is asked about again.
+    if !serverQueues { doubts.isAbsent(id, for: absent) }
     let asked = Set(findings.map(\.recipient))
     let missing = recipients.filter { !asked.contains($0) || absent.contains($0) }
     guard !missing.isEmpty else { return attempted(id, fates) }
@@ -102,6 +111,18 @@ extension Deliveries {
       job(
         delivery, missing, content, recalled: { [weak self] in self?.recalled(id) },
         then: { [weak self] more in self?.attempted(id, fates + more) }))
+  }
+
+  /// Marks those who may have the message from an attempt of before, so that nobody is said to be without it.
+  func inDoubt(_ entry: QueueEntry, _ fates: [RecipientFate]) -> [RecipientFate] {
+    guard entry.route == .mailbox else { return fates }
+    let isAsked = lane.shared.mailboxSearch != nil
+    return fates.map { fate in
+      guard case .later = fate.outcome, doubts.mayHave(entry, fate.recipient, isAsked: isAsked) else { return fate }
+      var doubtful = fate
+      doubtful.isInDoubt = true
+      return doubtful
+    }
   }
 
   /// Remembers for whom the answer did not come.

@@ -51,6 +51,12 @@ public struct HandOverDoubts: Sendable {
     return now < askableAt ? .tooEarly(until: askableAt) : .doubtful(doubtful)
   }
 
+  /// True when a recipient may have an entry without our knowing it.
+  /// - Parameter isAsked: true when mailboxes are asked before each attempt: of what an earlier process left, the answer says it.
+  public func mayHave(_ entry: QueueEntry, _ recipient: String, isAsked: Bool) -> Bool {
+    doubts[entry.id]?.recipients.contains(recipient) == true || (!isAsked && entry.createdAt <= horizon.createdBy)
+  }
+
   /// The answer for these recipients of an entry did not come.
   public mutating func cutOff(_ entry: String, for recipients: [String], at now: Int64) {
     if recipients.isEmpty { return }

@@ -68,6 +68,22 @@ import Testing
     #expect(doubts.standing(of: entry, for: entry.recipients, at: 1070) == .doubtful(entry.recipients))
   }
 
+  /// Nobody is said to be without a message that he may have.
+  @Test func whoMayHaveIt() {
+    var doubts = Self.doubts(createdBy: 1000)
+    let (old, new) = (Self.entry("e1"), Self.entry("e2", createdAt: 1001))
+    #expect(doubts.mayHave(old, "a@x.test", isAsked: false))
+    #expect(!doubts.mayHave(old, "a@x.test", isAsked: true))
+    #expect(!doubts.mayHave(new, "a@x.test", isAsked: false))
+    doubts.cutOff("e2", for: ["a@x.test"], at: 2000)
+    for isAsked in [true, false] {
+      #expect(doubts.mayHave(new, "a@x.test", isAsked: isAsked))
+      #expect(!doubts.mayHave(new, "b@x.test", isAsked: isAsked))
+    }
+    doubts.isAbsent("e2", for: ["a@x.test"])
+    #expect(!doubts.mayHave(new, "a@x.test", isAsked: false))
+  }
+
   /// More than can be remembered: all that is there by then is in doubt, and so is the end of the run.
   @Test func aboveTheBoundEverythingIsInDoubt() {
     var doubts = Self.doubts(capacity: 2)
