@@ -71,6 +71,9 @@ final class QueuePager: Sendable {
   /// Looks whether something is due that the lanes do not have.
   func look() { arriving.send(.look) }
 
+  /// Has the queue read anew: by other settings something may be held no more.
+  func readAnew() { arriving.send(.holdsChanged(then: {})) }
+
   /// A lane let go of an entry for want of room.
   func missed(dueAt: Int64) { arriving.leave(.missed(dueAt)) }
 
@@ -90,12 +93,15 @@ final class QueuePager: Sendable {
     var hasMore = true
     /// What an operator hurried, and is to be brought yet.
     var walks: [QueueWalk] = []
+    /// True when the lanes could not be told what is held.
+    var holdsAreOld = false
   }
 
   private func work() {
     var place = Place()
     while let batch = arriving.take() {
       for work in batch { perform(work, &place) }
+      if place.holdsAreOld { takeHolds(&place, {}) }
       do { try read(&place) } catch {
         shared.logger.error("the queue cannot be read: \(error)")
         place.hasMore = true

@@ -261,7 +261,10 @@ extension QueuePager {
       for inbox in inboxes { inbox.send(.holds(holds) { reply.add(QueueTally()) }) }
       place.cursor = .before(.min)
       place.hasMore = true
+      place.holdsAreOld = false
     } catch {
+      // It holds already, in the ledger: at the next look it is read again.
+      place.holdsAreOld = true
       shared.logger.error("what is held cannot be read: \(error)")
       then()
     }

@@ -138,6 +138,7 @@ extension Gateway {
     // Before anybody works by the new settings: what he does is counted under their names.
     watch.adopt(next, effective, doors.withLock { $0 })
     settle(next, fixed, plans)
+    pager.readAnew()
     if !drainState.isDraining {
       let gone = old.doors.filter { door in !door.isHandedIn && !fixed.doors.contains { $0.isAt(door.settings) } }
       for socket in gone.flatMap(\.sockets) { socket.stop() }

@@ -63,6 +63,9 @@ final class Upkeep: Sendable {
     var nextIndex: Int64 = settings.fetch == nil ? .max : 0
     while true {
       let now = Clock.now().unixSeconds
+      // A clock that was ahead has been put right: nothing waits for a time that it told before.
+      nextLists = min(nextLists, now + Int64(listMinutes) * 60)
+      if let fetch = settings.fetch { nextIndex = min(nextIndex, now + Int64(fetch.everyMinutes) * 60) }
       if now >= nextLists {
         _ = trust.refresh(directory: index.snapshot, now: now)
         nextLists = now + Int64(listMinutes) * 60

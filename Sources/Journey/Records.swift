@@ -303,8 +303,13 @@ public struct QueueEntry: Sendable, Equatable {
     self.awaiting = awaiting
   }
 
-  /// Size of the message in octets.
-  public var bytes: Int { content.reduce(0) { $0 + Int($1.length) } }
+  /// Size of the message in octets; as much as there can be when the ranges are damaged.
+  public var bytes: Int {
+    content.reduce(0) { sum, range in
+      let (next, isOver) = sum.addingReportingOverflow(Int(clamping: range.length))
+      return isOver ? .max : next
+    }
+  }
 }
 
 /// How far a message has come for a recipient, as far as this gateway knows.
