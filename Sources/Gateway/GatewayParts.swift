@@ -87,10 +87,14 @@ final class GatewayParts {
 
   /// Throws when what lies in the data directory is not for this program.
   private static func check(dataDirectory: String) throws {
+    try checkRestore(dataDirectory)
+    try Ledger.checkUpgrade(path: Gateway.ledgerPath(dataDirectory))
+  }
+
+  private static func checkRestore(_ dataDirectory: String) throws {
     if FileManager.default.fileExists(atPath: Gateway.restoringPath(dataDirectory)) {
       throw StartError("\(dataDirectory): a restore was begun here and has not ended: run `ceralacca restore` again")
     }
-    try Ledger.checkUpgrade(path: Gateway.ledgerPath(dataDirectory))
   }
 
   private static func storage(
@@ -98,6 +102,9 @@ final class GatewayParts {
   ) throws -> (Ledger, Spool, Stocktaking) {
     // Before the ledger: a program that is newer than the one that runs must not bring its ledger forward under it.
     let lock = try Spool.lock(directory: Gateway.spoolPath(configuration.dataDirectory))
+    // Once more: a restore that began since the first look saw an empty folder. It makes its mark and then looks whether there is a spool,
+    // and here it is the other way round, so one of the two sees the other.
+    try checkRestore(configuration.dataDirectory)
     let path = Gateway.ledgerPath(configuration.dataDirectory)
     if let found = try Ledger.olderSchema(path: path) {
       logger.notice("the ledger has schema \(found): it is copied to \(Ledger.copyPath(path)) and brought forward")

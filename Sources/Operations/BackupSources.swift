@@ -38,7 +38,7 @@ struct BackupSources {
     self.strangers = Set(strangers.map { BackupSources.plain($0) })
   }
 
-  private static func plain(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
+  static func plain(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
 
   /// What the data directory holds: seals up to the last that the ledger knows, quarantine, index, lists, policies; and whatever else.
   mutating func addData(lastSeal: Int64) throws {

@@ -111,18 +111,19 @@ public struct RestoreCommand {
   // MARK: Data
 
   private func restore() throws -> Report {
-    let (owner, group) = try clear()
+    let place = try RestoreFolder(data, manifest, mailboxes: configuration.mailboxes, say)
+    let (owner, group) = try clear(place)
     let free = BackupFiles.freeBytes(data)
     let needed = manifest.files.reduce(RestoreCommand.marginBytes) { $0 + $1.bytes }
     guard free >= needed else {
-      try? FileManager.default.removeItem(atPath: restoring)
+      try? place.removeMark()
       throw CommandFailure(
         "the backup takes \(needed >> 20) MiB, and \(free >> 20) MiB are free at \(data): make room", exitCode: CommandFailure.inputOutput)
     }
     try copy()
     let (queued, deadlines) = try settle()
     if SystemUser.isRoot, let owner { try own(restoring, owner, group) }
-    try place()
+    try place.fill()
     if SystemUser.isRoot, let owner { RestoreCommand.own(data, owner, group) }
     say("\(data) is restored as of \(manifest.madeAt), \(manifest.lastRow) rows of the certified log")
     for line in next(queued, deadlines) { say(line) }
@@ -132,29 +133,13 @@ public struct RestoreCommand {
   }
 
   /// Makes the data directory ready, and marks it: until the mark goes no gateway starts there. Whose it is to be.
-  private func clear() throws -> (owner: String?, group: String?) {
+  private func clear(_ place: RestoreFolder) throws -> (owner: String?, group: String?) {
     if ControlClient.isRunning(data) {
       throw CommandFailure("a gateway runs on \(data): stop it first", exitCode: CommandFailure.cannotCreate)
     }
-    var (owner, group): (String?, String?) = (nil, nil)
-    if let facts = FileFacts(data) {
-      (owner, group) = (facts.owner, facts.group)
-      let found = try FileManager.default.contentsOfDirectory(atPath: data).filter { $0 != "lost+found" }
-      if found.contains("restoring") {
-        say("\(data) has what a restore left that did not end: it is begun anew")
-        // The mark is the last to go.
-        for name in found where name != "restoring" { try BackupFiles.removeTree("\(data)/\(name)") }
-        try BackupFiles.removeTree(restoring)
-      } else if let first = found.min() {
-        throw CommandFailure(
-          "\(data) is not empty: it has \(ASCII.escaped(first)). Move it aside, and keep it: the certified log in it may be the only one",
-          exitCode: CommandFailure.cannotCreate)
-      }
-    }
-    try BackupFiles.makeFolder(data)
+    var (owner, group) = (place.found?.owner, place.found?.group)
+    try place.clear()
     try BackupFiles.setMode(data, manifest.folders.first { $0.path == BackupManifest.dataFolder }?.mode ?? 0o700)
-    try BackupFiles.makeFolder(restoring)
-    try BackupFiles.syncFolder(data)
     if let user = configuration.user { (owner, group) = (user, nil) }
     return (owner, group)
   }
@@ -240,16 +225,5 @@ public struct RestoreCommand {
       let path = "\(folder)/\(name)"
       if FileFacts(path)?.kind == .folder { try own(path, owner, group) } else { RestoreCommand.own(path, owner, group) }
     }
-  }
-
-  /// Puts everything where it belongs; the mark that keeps gateways away goes last.
-  private func place() throws {
-    for name in try FileManager.default.contentsOfDirectory(atPath: restoring).sorted() {
-      try BackupFiles.rename("\(restoring)/\(name)", to: "\(data)/\(name)")
-    }
-    try BackupFiles.syncFolder(data)
-    do { try FileManager.default.removeItem(atPath: restoring) } catch { throw BackupFiles.failed("remove", restoring, error) }
-    try BackupFiles.syncFolder(data)
-    try BackupFiles.syncFolder(BackupFiles.parent(of: data))
   }
 }

@@ -1,0 +1,72 @@
+"""What a restore leaves alone, whom it keeps away, and what of a backup is put back where."""
+
+import os
+import shutil
+import signal
+import sqlite3
+from pathlib import Path
+
+from interop.base import executable, poll, spawn, tail
+from interop.saving import EX_CANTCREAT, EX_UNAVAILABLE, GAMMA, Saving
+
+
+class Restore(Saving):
+    def _made(self, *arguments) -> Path:
+        """A backup of a gateway that has stopped, with two messages in its queue."""
+        self._start()
+        self._submit(2, GAMMA)
+        self.gateway.stop()
+        return self._backup("one", *arguments)
+
+    def test_what_is_not_the_backups_stays(self):
+        """A restore that is begun again removes what the one before has put there, and nothing else."""
+        backup = self._made()
+        shutil.rmtree(self.data)
+        mail = self.data / "mail" / "new" / "1"
+        for path in (mail, self.data / "restoring" / "half", self.data / "spool" / "half"):
+            path.parent.mkdir(parents=True)
+            path.write_text("something")
+        # Of a gateway that was started beside: what it has taken is in it.
+        ledger = self.data / "ledger.sqlite"
+        for path in (ledger, ledger.with_name("ledger.sqlite-wal")):
+            path.write_text("somebody's")
+            self.assertIn("Nothing was touched", self._say("restore", "--from", backup, code=EX_CANTCREAT))
+            self.assertEqual((path.read_text(), (self.data / "restoring" / "half").exists()), ("somebody's", True))
+            path.unlink()
+        self.assertIn("mail is not the backup's", self._say("restore", "--from", backup))
+        self.assertEqual(mail.read_text(), "something")
+        self.assertFalse((self.data / "spool" / "half").exists() or (self.data / "restoring").exists())
+        self.gateway.start()
+
+    def test_two_at_once(self):
+        backup = self._made()
+        self.data.rename(self.folder / "lost")
+        child = spawn([executable(), "restore", "--from", backup, "--config", self.gateway.configuration], self.folder / "log")
+        try:
+            poll((self.data / "restoring").exists, 60, lambda: tail(self.folder / "log"), every=0.001)
+            child.send_signal(signal.SIGSTOP)
+            if (self.data / "restoring").exists():
+                self.assertIn("another restore", self._say("restore", "--from", backup, code=EX_CANTCREAT))
+        finally:
+            child.send_signal(signal.SIGCONT)
+        self.assertEqual(child.wait(60), 0, tail(self.folder / "log"))
+        self.gateway.start()
+
+    def test_gateway_that_starts_beside(self):
+        """One that looked for the mark before there was one looks again before it touches the ledger."""
+        self._start()
+        self.gateway.stop()
+        ledger = self.data / "ledger.sqlite"
+        writer = sqlite3.connect(ledger, isolation_level=None)
+        writer.execute("PRAGMA journal_mode = DELETE")
+        writer.execute("BEGIN EXCLUSIVE")
+        whole = ledger.read_bytes()
+        child = spawn([executable(), "serve", "--config", self.gateway.configuration], self.folder / "log")
+        files = Path(f"/proc/{child.pid}/fd")
+        # It looks for the mark, and then waits for the ledger to know its schema.
+        poll(lambda: any(os.readlink(each) == str(ledger) for each in files.iterdir()), 30, "its first look", every=0.001)
+        (self.data / "restoring").mkdir()
+        writer.close()
+        self.assertEqual(child.wait(60), EX_UNAVAILABLE, tail(self.folder / "log"))
+        self.assertIn("run `ceralacca restore` again", tail(self.folder / "log"))
+        self.assertEqual(ledger.read_bytes(), whole)
