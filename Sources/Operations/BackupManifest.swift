@@ -61,6 +61,14 @@ struct BackupManifest: Codable {
   /// How a range is named in `damaged`.
   static func name(_ range: StoredRange) -> String { "\(range.segment):\(range.offset):\(range.length)" }
 
+  /// Where below the data directory a path of the backup belongs; nil for what does not belong there: the configuration, and what backups
+  /// of before took of the file system's own.
+  static func placeInData(_ path: String) -> String? {
+    guard path.hasPrefix(dataFolder + "/") else { return nil }
+    let place = String(path.dropFirst(dataFolder.count + 1))
+    return place == RestoreFolder.lostAndFound || place.hasPrefix(RestoreFolder.lostAndFound + "/") ? nil : place
+  }
+
   /// The ledger's path in a backup.
   static var ledgerPath: String { "\(dataFolder)/ledger.sqlite" }
 

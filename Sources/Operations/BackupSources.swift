@@ -22,6 +22,14 @@ struct BackupSources {
   /// Folders below the data directory that are others' business.
   private let strangers: Set<String>
 
+  /// What the gateway keeps in the data directory, by the names at its top.
+  private static let own: Set = ["seals", "quarantine", "revocation", "index.last-good.ldif", "index-history", "mta-sts"]
+
+  private static func isOwn(_ path: String) -> Bool {
+    let parts = path.split(separator: "/")
+    return parts.count > 1 && own.contains(String(parts[1]))
+  }
+
   /// Folders deeper than this are somebody else's.
   private static let deepest = 12
 
@@ -47,6 +55,8 @@ struct BackupSources {
     for name in try BackupSources.names(root) {
       // Ledger and spool are copied by others, who see to it that the two fit together. Copies of before an upgrade are backups themselves.
       if name == "spool" || name.hasPrefix("ledger.sqlite") || name == "control.sock" || name == "restoring" { continue }
+      // The file system's, and root's alone.
+      if name == RestoreFolder.lostAndFound { continue }
       try add("\(root)/\(name)", as: "\(BackupManifest.dataFolder)/\(name)", depth: 1) { path in
         guard let number = BackupSources.seal(path) else { return true }
         return number <= lastSeal
@@ -63,6 +73,10 @@ struct BackupSources {
   private mutating func add(_ from: String, as path: String, depth: Int, where isWanted: (String) -> Bool) throws {
     guard depth <= BackupSources.deepest, !strangers.contains(BackupSources.plain(from)), isWanted(path), let facts = FileFacts(from) else {
       return
+    }
+    // One of the gateway's own must be read, or there is no backup.
+    if !BackupSources.isOwn(path), facts.kind != .other, !FileManager.default.isReadableFile(atPath: from) {
+      return leftOut.append("\(from), which is not the gateway's and cannot be read")
     }
     switch facts.kind {
     case .file: files.append(Source(from: from, path: path, facts: facts))

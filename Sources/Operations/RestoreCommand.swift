@@ -148,20 +148,21 @@ public struct RestoreCommand {
     let pace = BackupPace(isGentle: false, all: manifest.bytes, progress: progress)
     var files = BackupFiles()
     files.copied = { try pace.step($0) }
-    let start = BackupManifest.dataFolder + "/"
-    for folder in manifest.folders where folder.path.hasPrefix(start) {
-      try BackupFiles.makeFolder("\(restoring)/\(folder.path.dropFirst(start.count))")
+    for folder in manifest.folders {
+      guard let name = BackupManifest.placeInData(folder.path) else { continue }
+      try BackupFiles.makeFolder("\(restoring)/\(name)")
     }
-    for file in manifest.files where file.path.hasPrefix(start) {
-      let name = String(file.path.dropFirst(start.count))
+    for file in manifest.files {
+      guard let name = BackupManifest.placeInData(file.path) else { continue }
       guard
         let copied = try files.copy(
           "\(folder)/\(file.path)", to: "\(restoring)/\(name)", mode: file.mode, isSparse: name.hasPrefix("spool/")),
         copied.sha256 == file.sha256
       else { throw CommandFailure("\(folder)/\(file.path) changed while it was copied", exitCode: CommandFailure.dataError) }
     }
-    for folder in manifest.folders.sorted(by: { $0.path > $1.path }) where folder.path.hasPrefix(start) {
-      let path = "\(restoring)/\(folder.path.dropFirst(start.count))"
+    for folder in manifest.folders.sorted(by: { $0.path > $1.path }) {
+      guard let name = BackupManifest.placeInData(folder.path) else { continue }
+      let path = "\(restoring)/\(name)"
       try BackupFiles.syncFolder(path)
       try BackupFiles.setMode(path, folder.mode)
     }

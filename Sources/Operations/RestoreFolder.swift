@@ -28,10 +28,8 @@ struct RestoreFolder {
   init(_ data: String, _ manifest: BackupManifest, mailboxes: MailboxStore, _ say: @escaping (String) -> Void) throws {
     (self.data, self.say) = (data, say)
     if case .maildir(let root) = mailboxes { self.mailboxes = BackupSources.plain(root) } else { self.mailboxes = nil }
-    let start = BackupManifest.dataFolder + "/"
-    let paths = manifest.files.map(\.path) + manifest.folders.map(\.path)
-    ours = Set(
-      paths.filter { $0.hasPrefix(start) }.compactMap { $0.dropFirst(start.count).split(separator: "/").first.map(String.init) })
+    let places = (manifest.files.map(\.path) + manifest.folders.map(\.path)).compactMap(BackupManifest.placeInData)
+    ours = Set(places.compactMap { $0.split(separator: "/").first.map(String.init) })
     found = FileFacts(data)
     if found == nil { try BackupFiles.makeFolder(data) }
     do {

@@ -1,5 +1,6 @@
 """What a restore leaves alone, whom it keeps away, and what of a backup is put back where."""
 
+import json
 import os
 import shutil
 import signal
@@ -70,3 +71,24 @@ class Restore(Saving):
         self.assertEqual(child.wait(60), EX_UNAVAILABLE, tail(self.folder / "log"))
         self.assertIn("run `ceralacca restore` again", tail(self.folder / "log"))
         self.assertEqual(ledger.read_bytes(), whole)
+
+    def test_data_directory_that_is_a_mount_point(self):
+        """What a file system keeps at its top is in no backup, and in the way of no restore; backups of before may have it."""
+        self._start()
+        self.gateway.stop()
+        own = self.data / "lost+found"
+        own.mkdir(mode=0o700)
+        (own / "#12").write_text("an inode that was found")
+        backup = self._backup("one")
+        listed = backup / "backup.json"
+        manifest = json.loads(listed.read_text())
+        self.assertEqual([each["path"] for each in manifest["folders"] + manifest["files"] if "lost+found" in each["path"]], [])
+        (backup / "data" / "lost+found").mkdir()
+        manifest["folders"].append({"path": "data/lost+found", "mode": 0o700})
+        listed.write_text(json.dumps(manifest))
+        for each in self.data.iterdir():
+            if each != own:
+                shutil.rmtree(each) if each.is_dir() else each.unlink()
+        self._say("restore", "--from", backup)
+        self.assertEqual([each.name for each in own.iterdir()], ["#12"])
+        self.gateway.start()
