@@ -148,8 +148,8 @@ public struct BackupCommand {
     } catch { throw CommandFailure("\(error)", exitCode: CommandFailure.noPermission) }
     defer { withExtendedLifetime(lock) { hold?.end() } }
     say(hold == nil ? "no gateway runs, and none can start until the backup is made" : "the gateway runs on; it keeps its spool meanwhile")
-    var sources = BackupSources(configuration)
-    sources.addConfiguration(configurationFile, withKeys: wanted.withKeys)
+    var sources = BackupSources(configuration, withKeys: wanted.withKeys)
+    sources.addConfiguration(configurationFile)
     var measured = sources
     try measured.addData(lastSeal: .max)
     let needed = try checkRoom(measured)

@@ -21,6 +21,8 @@ struct BackupSources {
   private let configuration: GatewayConfiguration
   /// Folders below the data directory that are others' business.
   private let strangers: Set<String>
+  /// Files that are secret and stay where they are, by the paths that the configuration has and by those that these lead to.
+  private let secrets: Set<String>
 
   /// What the gateway keeps in the data directory, by the names at its top.
   private static let own: Set = ["seals", "quarantine", "revocation", "index.last-good.ldif", "index-history", "mta-sts"]
@@ -33,8 +35,11 @@ struct BackupSources {
   /// Folders deeper than this are somebody else's.
   private static let deepest = 12
 
-  init(_ configuration: GatewayConfiguration) {
+  /// - Parameter withKeys: private keys and passwords too.
+  init(_ configuration: GatewayConfiguration, withKeys: Bool) {
     self.configuration = configuration
+    let named = BackupSources.named(by: configuration).secrets.map { BackupSources.plain($0) }
+    secrets = withKeys ? [] : Set(named + named.map(BackupSources.real))
     var strangers: Set<String> = []
     if let scanner = configuration.scanner { strangers.insert(scanner.temporaryFolder(dataDirectory: configuration.dataDirectory)) }
     if case .maildir(let root) = configuration.mailboxes {
@@ -45,6 +50,8 @@ struct BackupSources {
     }
     self.strangers = Set(strangers.map { BackupSources.plain($0) })
   }
+
+  private static func real(_ path: String) -> String { URL(fileURLWithPath: path).resolvingSymlinksInPath().path }
 
   static func plain(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
 
@@ -79,6 +86,8 @@ struct BackupSources {
       return leftOut.append("\(from), which is not the gateway's and cannot be read")
     }
     switch facts.kind {
+    // The configuration names it, and so it is told of there.
+    case .file where isSecret(from): break
     case .file: files.append(Source(from: from, path: path, facts: facts))
     case .folder:
       folders.append(BackupManifest.Folder(path: path, mode: facts.mode))
@@ -96,17 +105,40 @@ struct BackupSources {
   }
 
   /// The configuration, and the files that it names.
-  mutating func addConfiguration(_ file: String, withKeys: Bool) {
+  mutating func addConfiguration(_ file: String) {
     folders.append(BackupManifest.Folder(path: BackupManifest.configurationFolder, mode: 0o700))
+    if configuration.signer.isInToken { leftOut.append("the signing key, which is in a token") }
+    let named = BackupSources.named(by: configuration)
+    var seen: Set<String> = []
+    for path in [file] + named.others + named.secrets {
+      let origin = BackupSources.plain(path)
+      guard seen.insert(origin).inserted else { continue }
+      if isSecret(origin) {
+        leftOut.append("\(origin), which is secret (--with-keys takes it along)")
+        continue
+      }
+      // What is in the data directory is in the backup already.
+      if origin.hasPrefix(BackupSources.plain(configuration.dataDirectory) + "/") { continue }
+      guard let facts = FileFacts(origin), facts.kind == .file else {
+        leftOut.append("\(origin), which is not there")
+        continue
+      }
+      let name = "\(BackupManifest.configurationFolder)/\(seen.count)-\((origin as NSString).lastPathComponent)"
+      files.append(Source(from: origin, path: name, facts: facts, origin: origin))
+    }
+  }
+
+  /// Whether a file holds a private key or a password and stays where it is, under whatever name it is met. Key and certificate may be one
+  /// file: then it is a key.
+  private func isSecret(_ path: String) -> Bool { !secrets.isDisjoint(with: [path, BackupSources.real(path)]) }
+
+  /// The files that a configuration names.
+  private static func named(by configuration: GatewayConfiguration) -> (others: [String], secrets: [String]) {
     var keys: [String] = []
-    var others: [String] = [file, configuration.signer.certificate, configuration.index.file] + configuration.trust.authorities
+    var others: [String] = [configuration.signer.certificate, configuration.index.file] + configuration.trust.authorities
     others += configuration.trust.revocationLists.filter { !$0.contains("://") }
     others += [configuration.usersFile, configuration.index.signers, configuration.dns.trustAnchor].compactMap { $0 }
-    if configuration.signer.isInToken {
-      leftOut.append("the signing key, which is in a token")
-    } else {
-      keys.append(configuration.signer.key)
-    }
+    if !configuration.signer.isInToken { keys.append(configuration.signer.key) }
     if let tls = configuration.tls {
       others += [tls.certificate] + tls.names.map(\.certificate)
       keys += [tls.key] + tls.names.map(\.key)
@@ -123,24 +155,6 @@ struct BackupSources {
       others += [fetch.caFile, fetch.certificate].compactMap { $0 }
       keys += [fetch.key, fetch.passwordFile].compactMap { $0 }
     }
-    // Key and certificate may be one file: then it is a key.
-    let secret = Set(keys.map(BackupSources.plain))
-    var seen: Set<String> = []
-    for path in others + keys {
-      let origin = BackupSources.plain(path)
-      guard seen.insert(origin).inserted else { continue }
-      if secret.contains(origin), !withKeys {
-        leftOut.append("\(origin), which is secret (--with-keys takes it along)")
-        continue
-      }
-      // What is in the data directory is in the backup already.
-      if origin.hasPrefix(BackupSources.plain(configuration.dataDirectory) + "/") { continue }
-      guard let facts = FileFacts(origin), facts.kind == .file else {
-        leftOut.append("\(origin), which is not there")
-        continue
-      }
-      let name = "\(BackupManifest.configurationFolder)/\(seen.count)-\((origin as NSString).lastPathComponent)"
-      files.append(Source(from: origin, path: name, facts: facts, origin: origin))
-    }
+    return (others, keys)
   }
 }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -92,3 +93,32 @@ class Restore(Saving):
         self._say("restore", "--from", backup)
         self.assertEqual([each.name for each in own.iterdir()], ["#12"])
         self.gateway.start()
+
+    def test_keys_below_the_data_directory(self):
+        """They are where others are, and no more in a backup without keys than any other; a link to one is the key, too."""
+        self._start()
+        self.gateway.stop()
+        text = self.gateway.configuration.read_text()
+        keys = []
+        for number, found in enumerate(sorted(set(re.findall(r'[^ "\n]+\.key\b', text)))):
+            key = self.gateway.configuration.parent / found
+            moved = self.data / "keys" / f"{number}.key"
+            moved.parent.mkdir(exist_ok=True)
+            shutil.copy(key, moved)
+            text = text.replace(found, str(moved))
+            keys.append(moved)
+        self.assertTrue(keys)
+        # One of them is named by a link from elsewhere.
+        link = self.folder / "signer.key"
+        link.symlink_to(keys[0])
+        text = text.replace(str(keys[0]), str(link))
+        self.gateway.configuration.write_text(text)
+
+        def secret(backup: Path) -> list[str]:
+            return [path.name for path in backup.rglob("*") if path.is_file() and b"PRIVATE KEY" in path.read_bytes()]
+
+        backup = self._backup("one")
+        self.assertEqual(secret(backup), [])
+        for key in [link, *keys[1:]]:
+            self.assertIn(f"{key}, which is secret", self.words)
+        self.assertGreaterEqual(len(secret(self._backup("two", "--with-keys"))), len(keys))
