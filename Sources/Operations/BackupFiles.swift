@@ -1,6 +1,7 @@
 import Digests
 import Foundation
 import Octets
+import Supervision
 
 /// What is known of something in a folder.
 struct FileFacts {
@@ -73,8 +74,8 @@ struct BackupFiles {
         try copied(piece.count)
       }
       try target.truncate(atOffset: UInt64(bytes))
+      try GuardedFiles.setMode(target.fileDescriptor, mode, path: destination)
       try target.synchronize()
-      try BackupFiles.setMode(destination, mode)
       return (bytes, Hex.encode(digest.finish()))
     } catch { throw BackupFiles.failed("copy", "\(path) to \(destination)", error) }
   }
@@ -94,12 +95,11 @@ struct BackupFiles {
     }
   }
 
-  /// A new file for its owner alone.
+  /// A new file for its owner alone, from its first moment: it may become a key.
   private static func create(_ path: String) throws -> FileHandle {
-    guard FileManager.default.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o600]) else {
-      throw CommandFailure("\(path) cannot be made", exitCode: CommandFailure.cannotCreate)
+    do { return FileHandle(fileDescriptor: try GuardedFiles.create(path), closeOnDealloc: true) } catch {
+      throw CommandFailure("\(error)", exitCode: CommandFailure.cannotCreate)
     }
-    return try FileHandle(forWritingTo: URL(fileURLWithPath: path))
   }
 
   /// Writes a small file, durably.
@@ -167,6 +167,7 @@ struct BackupFiles {
 
   static func failed(_ operation: String, _ path: String, _ error: any Error) -> CommandFailure {
     if let own = error as? CommandFailure { return own }
+    if let refused = error as? FileCallError { return CommandFailure("\(refused)", exitCode: CommandFailure.inputOutput) }
     let system = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError ?? error as NSError
     return CommandFailure("cannot \(operation) \(path): \(system.localizedDescription)", exitCode: CommandFailure.inputOutput)
   }
