@@ -229,10 +229,10 @@ public struct BackupCommand {
       let path = "\(BackupManifest.dataFolder)/spool/\(name)"
       let original = "\(Gateway.spoolPath(configuration.dataDirectory))/\(name)"
       // One that is missing was lost before: it is held.
-      guard let facts = FileFacts(original), let copied = try files.copy(original, to: "\(staging)/\(path)", mode: 0o600, isSparse: true)
-      else {
-        continue
-      }
+      let data = configuration.dataDirectory
+      guard let facts = FileFacts(original),
+        let copied = try files.copy(original, below: data, to: "\(staging)/\(path)", mode: 0o600, isSparse: true)
+      else { continue }
       manifest.files.append(
         BackupManifest.File(path: path, bytes: copied.bytes, sha256: copied.sha256, mode: facts.mode, modifiedAt: facts.modifiedAt))
     }
@@ -285,7 +285,7 @@ public struct BackupCommand {
         continue
       }
       // What went meanwhile (an old list, a policy) is not missed; of seals, verification would say so.
-      guard let copied = try files.copy(source.from, to: target, mode: source.facts.mode & 0o600) else { continue }
+      guard let copied = try files.copy(source.from, below: source.top, to: target, mode: source.facts.mode & 0o600) else { continue }
       manifest.files.append(
         BackupManifest.File(
           path: source.path, bytes: copied.bytes, sha256: copied.sha256, mode: source.facts.mode, modifiedAt: source.facts.modifiedAt,

@@ -5,7 +5,7 @@ import Supervision
 
 /// What is known of something in a folder.
 struct FileFacts {
-  enum Kind { case file, folder, other }
+  enum Kind { case file, folder, link, other }
   var kind: Kind
   var bytes: Int
   var mode: Int
@@ -14,13 +14,15 @@ struct FileFacts {
   var owner: String?
   var group: String?
 
-  /// Nil when nothing of that name is there. A link counts as what it leads to.
-  init?(_ path: String) {
-    let resolved = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
-    guard let found = try? FileManager.default.attributesOfItem(atPath: resolved) else { return nil }
+  /// Nil when nothing of that name is there.
+  /// - Parameter followsLinks: a link counts as what it leads to.
+  init?(_ path: String, followsLinks: Bool = true) {
+    let place = followsLinks ? URL(fileURLWithPath: path).resolvingSymlinksInPath().path : path
+    guard let found = try? FileManager.default.attributesOfItem(atPath: place) else { return nil }
     switch found[.type] as? FileAttributeType {
     case .typeRegular: kind = .file
     case .typeDirectory: kind = .folder
+    case .typeSymbolicLink: kind = .link
     default: kind = .other
     }
     bytes = (found[.size] as? NSNumber)?.intValue ?? 0
@@ -44,11 +46,14 @@ struct BackupFiles {
   /// Copies a file to a new one and returns its octets and their digest; nil when it is gone.
   ///
   /// - Parameters:
+  ///   - below: a folder above the file of which nothing beneath is trusted to be no link.
   ///   - mode: permissions of the copy.
   ///   - isSparse: leaves out what is zeros: segments are made at their full length.
-  func copy(_ path: String, to destination: String, mode: Int, isSparse: Bool = false) throws -> (bytes: Int, sha256: String)? {
+  func copy(
+    _ path: String, below: String? = nil, to destination: String, mode: Int, isSparse: Bool = false
+  ) throws -> (bytes: Int, sha256: String)? {
     let source: FileHandle
-    do { source = try FileHandle(forReadingFrom: URL(fileURLWithPath: path)) } catch {
+    do { source = try BackupFiles.open(path, below: below) } catch {
       if FileFacts(path) == nil { return nil }
       throw BackupFiles.failed("read", path, error)
     }
@@ -93,6 +98,12 @@ struct BackupFiles {
       bytes += piece.count
       try copied(piece.count)
     }
+  }
+
+  private static func open(_ path: String, below: String?) throws -> FileHandle {
+    guard let below, path.hasPrefix(below + "/") else { return try FileHandle(forReadingFrom: URL(fileURLWithPath: path)) }
+    return FileHandle(
+      fileDescriptor: try GuardedFiles.open(String(path.dropFirst(below.count + 1)), below: below), closeOnDealloc: true)
   }
 
   /// A new file for its owner alone, from its first moment: it may become a key.
@@ -140,21 +151,23 @@ struct BackupFiles {
     try syncFolder(parent(of: new))
   }
 
-  /// Removes a folder with all that is in it, folders that may not be written to as well.
+  /// Removes a folder with all that is in it, folders that may not be written to as well. From above each becomes this process's alone
+  /// before it is looked into: so nobody puts a link where a folder was.
   static func removeTree(_ path: String) throws {
-    for folder in [path] + folders(below: path) { try? FileManager.default.setAttributes([.posixPermissions: 0o700], ofItemAtPath: folder) }
-    do { try FileManager.default.removeItem(atPath: path) } catch { throw failed("remove", path, error) }
+    do {
+      guard FileFacts(path, followsLinks: false)?.kind == .folder else { return try GuardedFiles.remove(path, isFolder: false) }
+      try GuardedFiles.takeFolder(path)
+      for name in try FileManager.default.contentsOfDirectory(atPath: path) { try removeTree("\(path)/\(name)") }
+      try GuardedFiles.remove(path, isFolder: true)
+    } catch { throw failed("remove", path, error) }
   }
 
-  private static func folders(below path: String) -> [String] {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-    let found = names.map { "\(path)/\($0)" }.filter {
-      (try? FileManager.default.attributesOfItem(atPath: $0))?[.type] as? FileAttributeType == .typeDirectory
+  /// Gives a folder and all that is in it to somebody. Nobody else may have a way into it.
+  static func giveTree(_ path: String, to owner: FileOwner) throws {
+    if FileFacts(path, followsLinks: false)?.kind == .folder {
+      for name in try FileManager.default.contentsOfDirectory(atPath: path) { try giveTree("\(path)/\(name)", to: owner) }
     }
-    return found.flatMap { folder in
-      try? FileManager.default.setAttributes([.posixPermissions: 0o700], ofItemAtPath: folder)
-      return [folder] + folders(below: folder)
-    }
+    try GuardedFiles.give(path, to: owner)
   }
 
   static func parent(of path: String) -> String { (path as NSString).deletingLastPathComponent }

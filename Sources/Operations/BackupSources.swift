@@ -2,6 +2,7 @@ import Configuration
 import Foundation
 import Gateway
 import Sealing
+import Supervision
 
 /// What belongs into a backup beside ledger and spool.
 struct BackupSources {
@@ -11,6 +12,8 @@ struct BackupSources {
     /// Below the backup's folder.
     var path: String
     var facts: FileFacts
+    /// The folder above it of which nothing beneath is trusted to be no link; nil for what the configuration names.
+    var top: String?
     /// Where a file from outside the data directory is.
     var origin: String?
   }
@@ -64,7 +67,7 @@ struct BackupSources {
       if name == "spool" || name.hasPrefix("ledger.sqlite") || name == "control.sock" || name == "restoring" { continue }
       // The file system's, and root's alone.
       if name == RestoreFolder.lostAndFound { continue }
-      try add("\(root)/\(name)", as: "\(BackupManifest.dataFolder)/\(name)", depth: 1) { path in
+      try add(name, below: root, as: "\(BackupManifest.dataFolder)/\(name)", depth: 1) { path in
         guard let number = BackupSources.seal(path) else { return true }
         return number <= lastSeal
       }
@@ -77,21 +80,34 @@ struct BackupSources {
     return parts.count == 3 && parts[1] == "seals" ? Int64(parts[2]) : nil
   }
 
-  private mutating func add(_ from: String, as path: String, depth: Int, where isWanted: (String) -> Bool) throws {
-    guard depth <= BackupSources.deepest, !strangers.contains(BackupSources.plain(from)), isWanted(path), let facts = FileFacts(from) else {
-      return
-    }
+  private mutating func add(
+    _ name: String, below top: String, as path: String, depth: Int, where isWanted: (String) -> Bool
+  ) throws {
+    let from = "\(top)/\(name)"
+    guard depth <= BackupSources.deepest, !strangers.contains(BackupSources.plain(from)), isWanted(path),
+      let facts = FileFacts(from, followsLinks: false)
+    else { return }
     // One of the gateway's own must be read, or there is no backup.
-    if !BackupSources.isOwn(path), facts.kind != .other, !FileManager.default.isReadableFile(atPath: from) {
+    if !BackupSources.isOwn(path), facts.kind == .file || facts.kind == .folder, !FileManager.default.isReadableFile(atPath: from) {
       return leftOut.append("\(from), which is not the gateway's and cannot be read")
     }
     switch facts.kind {
     // The configuration names it, and so it is told of there.
     case .file where isSecret(from): break
-    case .file: files.append(Source(from: from, path: path, facts: facts))
+    case .file: files.append(Source(from: from, path: path, facts: facts, top: top))
     case .folder:
       folders.append(BackupManifest.Folder(path: path, mode: facts.mode))
-      for name in try BackupSources.names(from) { try add("\(from)/\(name)", as: "\(path)/\(name)", depth: depth + 1, where: isWanted) }
+      for inner in try BackupSources.names(from) {
+        try add("\(name)/\(inner)", below: top, as: "\(path)/\(inner)", depth: depth + 1, where: isWanted)
+      }
+    case .link:
+      // Root reads everything: where the service's user leads it, it does not go.
+      guard !SystemUser.isRoot || FileOwner(of: from)?.user == 0 else {
+        return leftOut.append("\(from), a link that is not root's")
+      }
+      let real = BackupSources.real(from) as NSString
+      guard FileFacts(real as String) != nil else { return leftOut.append("\(from), a link that leads nowhere") }
+      try add(real.lastPathComponent, below: real.deletingLastPathComponent, as: path, depth: depth + 1, where: isWanted)
     case .other: leftOut.append("\(from), which is neither a file nor a folder")
     }
   }

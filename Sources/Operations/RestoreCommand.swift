@@ -111,8 +111,11 @@ public struct RestoreCommand {
   // MARK: Data
 
   private func restore() throws -> Report {
-    let place = try RestoreFolder(data, manifest, mailboxes: configuration.mailboxes, say)
-    let (owner, group) = try clear(place)
+    let place = try RestoreFolder(configuration, manifest, say)
+    if ControlClient.isRunning(data) {
+      throw CommandFailure("a gateway runs on \(data): stop it first", exitCode: CommandFailure.cannotCreate)
+    }
+    try place.clear()
     let free = BackupFiles.freeBytes(data)
     let needed = manifest.files.reduce(RestoreCommand.marginBytes) { $0 + $1.bytes }
     guard free >= needed else {
@@ -122,26 +125,12 @@ public struct RestoreCommand {
     }
     try copy()
     let (queued, deadlines) = try settle()
-    if SystemUser.isRoot, let owner { try own(restoring, owner, group) }
     try place.fill()
-    if SystemUser.isRoot, let owner { RestoreCommand.own(data, owner, group) }
     say("\(data) is restored as of \(manifest.madeAt), \(manifest.lastRow) rows of the certified log")
     for line in next(queued, deadlines) { say(line) }
     return Report(
       dataDirectory: data, folder: folder, madeAt: manifest.madeAt, lastRow: manifest.lastRow, held: queued, notices: deadlines,
       putBack: putBack)
-  }
-
-  /// Makes the data directory ready, and marks it: until the mark goes no gateway starts there. Whose it is to be.
-  private func clear(_ place: RestoreFolder) throws -> (owner: String?, group: String?) {
-    if ControlClient.isRunning(data) {
-      throw CommandFailure("a gateway runs on \(data): stop it first", exitCode: CommandFailure.cannotCreate)
-    }
-    var (owner, group) = (place.found?.owner, place.found?.group)
-    try place.clear()
-    try BackupFiles.setMode(data, manifest.folders.first { $0.path == BackupManifest.dataFolder }?.mode ?? 0o700)
-    if let user = configuration.user { (owner, group) = (user, nil) }
-    return (owner, group)
   }
 
   private func copy() throws {
@@ -217,14 +206,5 @@ public struct RestoreCommand {
           + "before `ceralacca queue notices`")
     }
     return lines
-  }
-
-  /// Everything below a folder, as root.
-  private func own(_ folder: String, _ owner: String, _ group: String?) throws {
-    RestoreCommand.own(folder, owner, group)
-    for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
-      let path = "\(folder)/\(name)"
-      if FileFacts(path)?.kind == .folder { try own(path, owner, group) } else { RestoreCommand.own(path, owner, group) }
-    }
   }
 }

@@ -16,6 +16,31 @@ public struct FileCallError: Error, Equatable, CustomStringConvertible {
   public var isMissing: Bool { code == ENOENT }
 }
 
+/// Whose a file is, by numbers.
+public struct FileOwner: Sendable, Equatable {
+  public var user: UInt32
+  public var group: UInt32
+
+  /// Root.
+  public static let root = FileOwner(user: 0, group: 0)
+
+  /// A user and a group.
+  public init(user: UInt32, group: UInt32) { (self.user, self.group) = (user, group) }
+
+  /// A user of the system with its own group; nil when there is none of that name.
+  public init?(userNamed name: String) {
+    guard let found = SystemUser.identity(of: name), let group = found.groups.first else { return nil }
+    self.init(user: found.user, group: group)
+  }
+
+  /// Whose it is that lies there, itself and not what it leads to; nil when nothing does.
+  public init?(of path: String) {
+    var facts = stat()
+    guard unsafe lstat(path, &facts) == 0 else { return nil }
+    self.init(user: facts.st_uid, group: facts.st_gid)
+  }
+}
+
 /// A folder that this process holds open, locked against others that would do the same (flock). The lock ends with the object or the process.
 public final class HeldFolder: Sendable {
   // Closed by `deinit`, and used by nobody else.
@@ -37,6 +62,20 @@ public final class HeldFolder: Sendable {
   private init(_ descriptor: Int32, _ path: String) { (self.descriptor, self.path) = (descriptor, path) }
 
   deinit { close(descriptor) }
+
+  /// Whose it is, and its permissions.
+  public func facts() throws(FileCallError) -> (owner: FileOwner, mode: Int) {
+    var facts = stat()
+    if unsafe fstat(descriptor, &facts) != 0 { throw FileCallError(operation: "look at", path: path, code: errno) }
+    return (FileOwner(user: facts.st_uid, group: facts.st_gid), Int(facts.st_mode & 0o7777))
+  }
+
+  /// Makes it somebody's.
+  public func give(to owner: FileOwner, mode: Int) throws(FileCallError) {
+    if fchown(descriptor, owner.user, owner.group) != 0 || fchmod(descriptor, mode_t(mode & 0o7777)) != 0 {
+      throw FileCallError(operation: "give away", path: path, code: errno)
+    }
+  }
 
   /// Removes an empty folder in it; a link of that name is none.
   public func removeFolder(_ name: String) throws(FileCallError) {

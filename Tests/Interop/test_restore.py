@@ -6,10 +6,14 @@ import re
 import shutil
 import signal
 import sqlite3
+import stat
+import unittest
 from pathlib import Path
 
 from interop.base import executable, poll, spawn, tail
 from interop.saving import EX_CANTCREAT, EX_UNAVAILABLE, GAMMA, Saving
+
+NOBODY = 65534
 
 
 class Restore(Saving):
@@ -122,3 +126,44 @@ class Restore(Saving):
         for key in [link, *keys[1:]]:
             self.assertIn(f"{key}, which is secret", self.words)
         self.assertGreaterEqual(len(secret(self._backup("two", "--with-keys"))), len(keys))
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can be led astray")
+    def test_links_of_the_services_user(self):
+        """Root follows none of them, in a restore or in a backup; its own it follows in a backup."""
+        self._start()
+        self._submit(1, GAMMA)
+        self.gateway.stop()
+        outside = self.folder / "outside"
+        outside.mkdir(mode=0o755)
+        (outside / "file").write_text("of root's")
+        for name in ("planted", "roots"):
+            (self.data / name).symlink_to(outside)
+        os.chown(self.data / "planted", NOBODY, NOBODY, follow_symlinks=False)
+        backup = self._backup("one")
+        self.assertIn("planted, a link that is not root's", self.words)
+        self.assertFalse((backup / "data" / "planted").exists())
+        self.assertEqual((backup / "data" / "roots" / "file").read_text(), "of root's")
+        self.data.rename(self.folder / "lost")
+
+        (self.data / "restoring").mkdir(parents=True)
+        for path in (self.data / "spool", self.data / "restoring" / "link"):
+            path.symlink_to(outside)
+        for path in (self.data, self.data / "restoring"):
+            os.chown(path, NOBODY, NOBODY)
+        self._say("restore", "--from", backup)
+        self.assertEqual((stat.S_IMODE(outside.stat().st_mode), outside.stat().st_uid), (0o755, 0))
+        self.assertEqual([(path.name, path.stat().st_uid) for path in outside.iterdir()], [("file", 0)])
+        self._all_is_nobodys()
+
+        # While a restore is at work the folder is root's; one that was killed has left word of whose it was.
+        shutil.rmtree(self.data)
+        (self.data / "restoring").mkdir(parents=True)
+        self.data.chmod(0o700)
+        os.chown(self.data / "restoring", NOBODY, NOBODY)
+        self._say("restore", "--from", backup)
+        self._all_is_nobodys()
+
+    def _all_is_nobodys(self) -> None:
+        owners = {path: (path.lstat().st_uid, path.lstat().st_gid) for path in [self.data, *self.data.rglob("*")]}
+        self.assertEqual(set(owners.values()), {(NOBODY, NOBODY)}, owners)
+        self.assertFalse(self.data.joinpath("restoring").exists())

@@ -29,6 +29,21 @@ struct GuardedFilesTests {
     #expect(!FileManager.default.fileExists(atPath: "\(folder)/elsewhere"))
   }
 
+  @Test("a file below a folder is reached through folders alone")
+  func below() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try FileManager.default.createDirectory(atPath: "\(folder)/a/b", withIntermediateDirectories: true)
+    try Data("x".utf8).write(to: URL(fileURLWithPath: "\(folder)/a/b/file"))
+    try FileManager.default.createSymbolicLink(atPath: "\(folder)/link", withDestinationPath: "\(folder)/a")
+    try FileManager.default.createSymbolicLink(atPath: "\(folder)/a/link", withDestinationPath: "b/file")
+    close(try GuardedFiles.open("a/b/file", below: folder))
+    // The folder itself is the operator's word.
+    close(try GuardedFiles.open("b/file", below: "\(folder)/link"))
+    for name in ["link/b/file", "a/link", "a/b", "a/none", ""] {
+      #expect(throws: FileCallError.self, "\(name)") { try GuardedFiles.open(name, below: folder) }
+    }
+  }
+
   @Test("a folder is held by one at a time, and only an empty folder is removed from it")
   func hold() throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }
