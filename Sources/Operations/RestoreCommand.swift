@@ -64,48 +64,22 @@ public struct RestoreCommand {
         "the backup's ledger has schema \(manifest.ledgerSchema), and this program knows up to \(Ledger.schema): restore it with the program "
           + "that made it, \(manifest.program), or a newer one", exitCode: CommandFailure.dataError)
     }
-    var putBack: [String] = []
-    if FileFacts(configurationFile) == nil { putBack = try restoreConfiguration(folder, manifest, named: configurationFile, say) }
+    var missing: RestoreConfiguration?
+    if FileFacts(configurationFile) == nil {
+      missing = try RestoreConfiguration(folder, manifest, named: configurationFile, say)
+    }
     let command = RestoreCommand(
       folder: folder, manifest: manifest, digest: try BackupManifest.read(folder).sha256,
-      configuration: try Service.load(configurationFile), say: say, progress: progress, putBack: putBack)
+      configuration: try load(configurationFile, missing), say: say, progress: progress, putBack: missing?.putBack ?? [])
     return try command.restore()
   }
 
-  // MARK: Configuration
-
-  /// Puts back the configuration and what it names, as far as it is not there; says and returns what.
-  private static func restoreConfiguration(
-    _ folder: String, _ manifest: BackupManifest, named path: String, _ say: (String) -> Void
-  ) throws -> [String] {
-    let place = URL(fileURLWithPath: path).standardizedFileURL.path
-    guard manifest.files.contains(where: { $0.origin == place }) else {
-      throw CommandFailure("\(path) is not there, and the backup has no configuration of that path", exitCode: CommandFailure.noInput)
+  private static func load(_ path: String, _ missing: RestoreConfiguration?) throws -> GatewayConfiguration {
+    do { return try Service.load(path) } catch let failure as CommandFailure {
+      let lines = missing?.lines ?? []
+      if lines.isEmpty { throw failure }
+      throw CommandFailure(([failure.message] + lines + ["then restore again"]).joined(separator: "\n"), exitCode: failure.exitCode)
     }
-    var putBack: [String] = []
-    for file in manifest.files {
-      guard let origin = file.origin else { continue }
-      if FileFacts(origin) != nil {
-        say("\(origin) is there, and stays as it is")
-        continue
-      }
-      try BackupFiles.makeFolder(BackupFiles.parent(of: origin), mode: 0o755)
-      guard try BackupFiles().copy("\(folder)/\(file.path)", to: origin, mode: file.mode)?.sha256 == file.sha256 else {
-        throw CommandFailure("\(folder)/\(file.path) changed while it was copied", exitCode: CommandFailure.dataError)
-      }
-      if SystemUser.isRoot, let owner = file.owner { own(origin, owner, file.group) }
-      try BackupFiles.syncFolder(BackupFiles.parent(of: origin))
-      say("\(origin) was put back")
-      putBack.append(origin)
-    }
-    return putBack
-  }
-
-  /// Best as it can: users of another machine may have no names here, and `check` says what cannot be read.
-  private static func own(_ path: String, _ owner: String, _ group: String?) {
-    var wanted: [FileAttributeKey: Any] = [.ownerAccountName: owner]
-    if let group { wanted[.groupOwnerAccountName] = group }
-    try? FileManager.default.setAttributes(wanted, ofItemAtPath: path)
   }
 
   // MARK: Data

@@ -33,6 +33,12 @@ public struct FileOwner: Sendable, Equatable {
     self.init(user: found.user, group: group)
   }
 
+  /// A user and a group of the system; nil when the user's name is nobody's. Without a group of that name it is the user's own.
+  public init?(userNamed name: String, groupNamed group: String?) {
+    guard let own = FileOwner(userNamed: name) else { return nil }
+    self.init(user: own.user, group: group.flatMap(SystemUser.group(named:)) ?? own.group)
+  }
+
   /// Whose it is that lies there, itself and not what it leads to; nil when nothing does.
   public init?(of path: String) {
     var facts = stat()

@@ -36,6 +36,19 @@ extension SystemUser {
     }
   }
 
+  /// The number of the group of this name; nil when there is none.
+  static func group(named name: String) -> UInt32? {
+    unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: entryBytes) { room in
+      // As above.
+      var entry = unsafe Glibc.group()
+      var found: UnsafeMutablePointer<Glibc.group>?
+      guard let start = room.baseAddress, unsafe getgrnam_r(name, &entry, start, room.count, &found) == 0, unsafe found != nil else {
+        return nil
+      }
+      return unsafe entry.gr_gid
+    }
+  }
+
   /// Who this process is.
   public static var current: SystemIdentity {
     var groups = [gid_t](repeating: 0, count: mostGroups)

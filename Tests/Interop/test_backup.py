@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from interop.base import end, executable, poll, run, spawn, tail
-from interop.saving import EX_CANTCREAT, EX_DATAERR, EX_IOERR, EX_NOINPUT, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, GAMMA, GAMMA_TOO, Saving
+from interop.saving import EX_CANTCREAT, EX_CONFIG, EX_DATAERR, EX_IOERR, EX_NOINPUT, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, GAMMA, GAMMA_TOO, Saving
 
 OTHER = "ordinario@example.test"
 NOBODY = 65534
@@ -299,6 +299,17 @@ class Backup(Saving):
             # Whose the folder is, all in it is.
             self.data.mkdir()
             os.chown(self.data, NOBODY, NOBODY)
+        # What lies elsewhere is for the operator to put back.
+        own = [path for path in origins if gateway.configuration.parent in path.parents]
+        others = [path for path in origins if path not in own]
+        self.assertTrue(own and others)
+        words = self._say("restore", "--from", backup, code=EX_CONFIG)
+        for path in others:
+            copy = backup / origins[path]["path"]
+            self.assertIn(f"copy {copy} there", words)
+            self.assertFalse(path.exists(), path)
+            shutil.copy(copy, path)
+            path.chmod(origins[path]["mode"])
         self._say("restore", "--from", backup)
         if os.geteuid() == 0:
             owners = {path: (path.stat().st_uid, path.stat().st_gid) for path in [self.data, *self.data.rglob("*")]}

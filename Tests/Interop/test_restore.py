@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 from interop.base import executable, poll, spawn, tail
-from interop.saving import EX_CANTCREAT, EX_UNAVAILABLE, GAMMA, Saving
+from interop.saving import EX_CANTCREAT, EX_IOERR, EX_UNAVAILABLE, GAMMA, Saving
 
 NOBODY = 65534
 
@@ -65,12 +65,20 @@ class Restore(Saving):
         ledger = self.data / "ledger.sqlite"
         writer = sqlite3.connect(ledger, isolation_level=None)
         writer.execute("PRAGMA journal_mode = DELETE")
-        writer.execute("BEGIN EXCLUSIVE")
+        # Before the lock, which goes when this process closes the file a second time.
         whole = ledger.read_bytes()
+        writer.execute("BEGIN EXCLUSIVE")
         child = spawn([executable(), "serve", "--config", self.gateway.configuration], self.folder / "log")
-        files = Path(f"/proc/{child.pid}/fd")
+        process = Path(f"/proc/{child.pid}")
+
+        def waits() -> bool:
+            # Not what it has from here, before it is itself.
+            if b"serve" not in (process / "cmdline").read_bytes().split(b"\0"):
+                return False
+            return any(os.path.realpath(each) == str(ledger) for each in (process / "fd").iterdir())
+
         # It looks for the mark, and then waits for the ledger to know its schema.
-        poll(lambda: any(os.readlink(each) == str(ledger) for each in files.iterdir()), 30, "its first look", every=0.001)
+        poll(waits, 30, "its first look", every=0.001)
         (self.data / "restoring").mkdir()
         writer.close()
         self.assertEqual(child.wait(60), EX_UNAVAILABLE, tail(self.folder / "log"))
@@ -167,3 +175,39 @@ class Restore(Saving):
         owners = {path: (path.lstat().st_uid, path.lstat().st_gid) for path in [self.data, *self.data.rglob("*")]}
         self.assertEqual(set(owners.values()), {(NOBODY, NOBODY)}, owners)
         self.assertFalse(self.data.joinpath("restoring").exists())
+
+    def test_configuration_comes_back_last_and_nowhere_else(self):
+        """A backup says where its files were, and a restore does not believe all of it; one that fails on the way is begun again."""
+        backup = self._made("--with-keys")
+        listed = backup / "backup.json"
+        manifest = json.loads(listed.read_text())
+        own = self.gateway.configuration.parent
+        named = {Path(file["origin"]): file for file in manifest["files"] if "origin" in file}
+        key = next(path for path in named if path.parent == own and b"PRIVATE KEY" in path.read_bytes())
+        whole = key.read_bytes()
+        text = self.gateway.configuration.read_bytes()
+        # Somebody has changed the list: a file that is to run as root, and one that leaves the folder.
+        named[key]["mode"] = 0o6777
+        stolen = self.folder / "cron"
+        for number, origin in enumerate((str(stolen), f"{own}/../{self.folder.name}-out", f"{own}/link/out")):
+            manifest["files"].append({**named[key], "path": f"configuration/9{number}-out", "origin": origin})
+            shutil.copy(backup / named[key]["path"], backup / f"configuration/9{number}-out")
+        listed.write_text(json.dumps(manifest))
+        (own / "link").symlink_to(self.folder)
+        self.data.rename(self.folder / "lost")
+        key.unlink()
+        self.gateway.configuration.unlink()
+        # It cannot go on: something has the name of what is not whole yet.
+        half = key.with_name(key.name + ".restoring")
+        (half / "inside").mkdir(parents=True)
+        self._say("restore", "--from", backup, code=EX_IOERR)
+        self.assertFalse(self.gateway.configuration.exists())
+        shutil.rmtree(half)
+        half.write_bytes(b"half of a k")
+        words = self._say("restore", "--from", backup)
+        self.assertIn(f"{stolen} is not in the configuration's folder", words)
+        self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["lost", "one"])
+        self.assertEqual((key.read_bytes(), stat.S_IMODE(key.stat().st_mode)), (whole, 0o644))
+        self.assertEqual(self.gateway.configuration.read_bytes(), text)
+        self.assertFalse(half.exists() or (own.parent / f"{self.folder.name}-out").exists())
+        self.gateway.start()

@@ -10,7 +10,7 @@ from .case import InteropTest
 from .lab import ANNA, Gateway
 from .sink import Sink
 
-EX_USAGE, EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_CANTCREAT, EX_IOERR, EX_TEMPFAIL = 64, 65, 66, 69, 73, 74, 75
+EX_USAGE, EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_CANTCREAT, EX_IOERR, EX_TEMPFAIL, EX_CONFIG = 64, 65, 66, 69, 73, 74, 75, 78
 #: Other providers' addresses.
 GAMMA, GAMMA_TOO = "ufficio@pec.gamma.test", "altro@pec.gamma.test"
 
