@@ -35,6 +35,10 @@ extension Ledger {
     }
   }
 
+  /// Forgets what is known of runs, durably: of a ledger that was restored no later run is known, and the file's number may be given again.
+  /// The next run has all that waits in doubt.
+  public func forgetRuns() throws(LedgerError) { try alone { try $0.execute(sql: "DELETE FROM runs") } }
+
   private func note(_ db: Database, isEnded: Bool, _ until: Int64) throws {
     try db.execute(
       sql: "INSERT OR REPLACE INTO runs (id, is_ended, doubtful_until, file) VALUES (1, ?, ?, ?)", arguments: [isEnded, until, fileNumber])

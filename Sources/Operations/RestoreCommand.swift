@@ -150,6 +150,8 @@ public struct RestoreCommand {
       }
       changes.append(.event(EventRecord(aboutTheLog: .restored, words, by: configuration.provider.name, at: now)))
       try ledger.commit(changes)
+      // Runs that came after the backup are not known here.
+      try ledger.forgetRuns()
       try ledger.close()
       let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: "\(restoring)/ledger.sqlite"))
       try file.synchronize()

@@ -37,6 +37,16 @@ import Testing
     #expect(try ledger.beginRun(at: 600) == 600, "a run that began and did not end")
   }
 
+  /// As a restore leaves it, on whatever file.
+  @Test func forgottenRunsLeaveAllInDoubt() throws {
+    let folder = Folder()
+    let ledger = try Self.ledger(in: folder)
+    #expect(try ledger.beginRun(at: 100) == 100)
+    try ledger.endRun(doubtfulUntil: nil)
+    try ledger.forgetRuns()
+    #expect(try ledger.beginRun(at: 300) == 300)
+  }
+
   @Test func anEmptyQueueHasNothingInDoubt() throws {
     let folder = Folder()
     let ledger = try Ledger(path: folder.ledger)
