@@ -2,6 +2,7 @@ import Configuration
 import Foundation
 import Gateway
 import Sealing
+import Signing
 import Supervision
 
 /// What belongs into a backup beside ledger and spool.
@@ -154,7 +155,15 @@ struct BackupSources {
     var others: [String] = [configuration.signer.certificate, configuration.index.file] + configuration.trust.authorities
     others += configuration.trust.revocationLists.filter { !$0.contains("://") }
     others += [configuration.usersFile, configuration.index.signers, configuration.dns.trustAnchor].compactMap { $0 }
-    if !configuration.signer.isInToken { keys.append(configuration.signer.key) }
+    if !configuration.signer.isInToken {
+      keys.append(configuration.signer.key)
+    } else if case .file(let pin) = try? PKCS11URI(configuration.signer.key).pinSource {
+      keys.append(pin)
+    }
+    if let search = configuration.mailboxSearch {
+      others += [search.caFile].compactMap { $0 }
+      keys.append(search.passwordFile)
+    }
     if let tls = configuration.tls {
       others += [tls.certificate] + tls.names.map(\.certificate)
       keys += [tls.key] + tls.names.map(\.key)
