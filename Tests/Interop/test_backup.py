@@ -380,6 +380,19 @@ class Backup(Saving):
         for path in sealed:
             self.assertEqual(path.stat().st_ino, (second / "data" / "seals" / seal / path.name).stat().st_ino, path.name)
         self.assertNotEqual((first / "data" / "ledger.sqlite").stat().st_ino, (second / "data" / "ledger.sqlite").stat().st_ino)
+        # One that is not what it was is not lent.
+        spoiled = max(sealed, key=lambda path: path.stat().st_size)
+        octets = bytearray(spoiled.read_bytes())
+        octets[len(octets) // 2] ^= 1
+        mode = stat.S_IMODE(spoiled.stat().st_mode)
+        whole = (self.data / "seals" / seal / spoiled.name).read_bytes()
+        copy = self.folder / "copy"
+        copy.write_bytes(octets)
+        copy.chmod(mode)
+        copy.rename(spoiled)
+        third = self._backup("three", "--since", first)
+        self.assertEqual((third / "data" / "seals" / seal / spoiled.name).read_bytes(), whole)
+        self._say("backup", "verify", third, configured=False)
         shutil.rmtree(first)
         self._say("backup", "verify", second, configured=False)
 
