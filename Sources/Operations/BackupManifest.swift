@@ -29,6 +29,8 @@ struct BackupManifest: Codable {
 
   static let name = "backup.json"
   static let currentFormat = 1
+  /// Octets of all files together: more than any disk has.
+  private static let mostBytes = 1 << 60
   /// The data directory, and what the configuration names outside it.
   static let dataFolder = "data"
   static let configurationFolder = "configuration"
@@ -99,6 +101,14 @@ struct BackupManifest: Codable {
       for path in manifest.files.map(\.path) + manifest.folders.map(\.path) where !isInside(path) {
         throw CommandFailure(
           "\(folder)/\(name) names a path outside the backup: \(ASCII.escaped(path))", exitCode: CommandFailure.dataError)
+      }
+      // The sizes of all are added up.
+      var left = mostBytes
+      for file in manifest.files {
+        guard file.bytes >= 0, file.bytes <= left else {
+          throw CommandFailure("\(folder)/\(name) has a size that no file has: \(file.bytes)", exitCode: CommandFailure.dataError)
+        }
+        left -= file.bytes
       }
       return (manifest, Hex.encode(SHA256.digest([UInt8](data))))
     } catch let error as DecodingError {

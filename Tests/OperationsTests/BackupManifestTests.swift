@@ -27,6 +27,18 @@ import Testing
     #expect(failure?.exitCode == CommandFailure.dataError)
   }
 
+  /// Nor may its sizes be such that their sum is none.
+  @Test(arguments: [[-1], [1 << 61], [1 << 60, 1], [.max, .max]])
+  func aSizeThatNoFileHasIsRefused(sizes: [Int]) throws {
+    let place = try folder()
+    defer { try? FileManager.default.removeItem(atPath: place) }
+    var crafted = manifest(sizes.indices.map { "data/\($0)" })
+    for (at, size) in sizes.enumerated() { crafted.files[at].bytes = size }
+    try crafted.encoded().write(to: URL(fileURLWithPath: "\(place)/\(BackupManifest.name)"))
+    let failure = #expect(throws: CommandFailure.self) { try BackupManifest.read(place) }
+    #expect(failure?.exitCode == CommandFailure.dataError)
+  }
+
   @Test func itIsReadAsItWasWritten() throws {
     let place = try folder()
     defer { try? FileManager.default.removeItem(atPath: place) }
