@@ -146,6 +146,9 @@ public final class SpoolLock: Sendable {
       throw code == EWOULDBLOCK ? .inUse(directory: directory, holder: holder) : .harmless("lock", path, code)
     }
     descriptor = opened
+    // Root may be the first to lock it, for a backup, and it is for the folder's owner to lock it later. Refused it is said then.
+    var facts = stat()
+    if geteuid() == 0, unsafe stat(directory, &facts) == 0 { _ = fchown(opened, facts.st_uid, facts.st_gid) }
     // For people only: nothing reads it but the error above, so a failure does no harm.
     let text = [UInt8](utf8: "process \(getpid())\n")
     _ = ftruncate(opened, 0)
