@@ -117,8 +117,10 @@ enum LedgerCopying {
 
   /// Keeps what is there before a migration, under a name of its own that appears when it is whole.
   static func keep(_ path: String, _ mayLast: @escaping (_ seconds: Int) -> Void) throws {
-    try checkRoom(path)
     let (new, kept) = (Ledger.copyPath(path) + ".new", Ledger.copyPath(path))
+    // Of a start that was cut off: its room is wanted for the next.
+    try? FileManager.default.removeItem(atPath: new)
+    try checkRoom(path)
     try copy(path, to: new) { _, _ in mayLast(stepSeconds) }
     try? FileManager.default.removeItem(atPath: kept)
     try FileManager.default.moveItem(atPath: new, toPath: kept)
@@ -127,7 +129,8 @@ enum LedgerCopying {
 
   static func checkRoom(_ path: String, free: (String) -> Int = LedgerCopying.freeBytes) throws(LedgerError) {
     let needed = [path, path + "-wal"].reduce(Ledger.copyMarginBytes) { $0 + bytes($1) }
-    let free = free((path as NSString).deletingLastPathComponent)
+    // What a start that was cut off left of a copy goes before the next is made.
+    let free = free((path as NSString).deletingLastPathComponent) + bytes(Ledger.copyPath(path) + ".new")
     guard free >= needed else { throw .noRoomToCopy(path: path, neededBytes: needed, freeBytes: free) }
   }
 

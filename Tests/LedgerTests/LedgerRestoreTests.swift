@@ -139,6 +139,11 @@ import Testing
     _ = try Ledger(path: folder.ledger)
     #expect(!FileManager.default.fileExists(atPath: kept))
     #expect(throws: LedgerError.self) { try LedgerCopying.checkRoom(folder.ledger, free: { _ in 1000 }) }
+    // What a start that was cut off left of a copy is room.
+    let left = Ledger.copyPath(folder.ledger) + ".new"
+    try Data(count: 8 << 20).write(to: URL(fileURLWithPath: left))
+    let needed = Ledger.copyMarginBytes + (4 << 20)
+    try LedgerCopying.checkRoom(folder.ledger, free: { _ in needed - (8 << 20) })
   }
 
   /// Who waits for the start hears of each step, of the copy and of the migration; a ledger of this version has none.
