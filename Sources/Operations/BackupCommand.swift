@@ -54,6 +54,8 @@ public struct BackupCommand {
     var hasKeys: Bool
     /// Stored parts of queued messages that cannot be read, and could not be before.
     var damaged: [String]
+    /// What else is wrong with ledger and log, and was before, in words.
+    var faults: [String]
     /// What is not in it, in words.
     var leftOut: [String]
 
@@ -61,6 +63,7 @@ public struct BackupCommand {
       (self.folder, madeAt, files, bytes) = (folder, manifest.madeAt, manifest.files.count, manifest.bytes)
       (lastRow, lastSeal, queued) = (manifest.lastRow, manifest.lastSeal, manifest.queued)
       (hasKeys, damaged, leftOut) = (manifest.hasKeys, manifest.damaged, manifest.leftOut)
+      faults = manifest.faults ?? []
     }
   }
 
@@ -167,6 +170,7 @@ public struct BackupCommand {
     // What was copied is what counts: nothing that happened meanwhile can have spoiled it unseen.
     try checkBodies(ranges, &manifest)
     try hold?.check()
+    try checkLog(&manifest)
     return manifest
   }
 
@@ -260,6 +264,16 @@ public struct BackupCommand {
     throw CommandFailure(
       "the copy of segment \(spoiled.key.segment) is not as it should be: \(spoiled.value). Look at the disk, and make the backup again",
       exitCode: CommandFailure.inputOutput)
+  }
+
+  /// Looks at ledger and log as a verification does. What is wrong with them is said now, while somebody may still have an older backup, and
+  /// noted: it must not keep a restore from bringing back all else.
+  private func checkLog(_ manifest: inout BackupManifest) throws {
+    let faults = try BackupVerification.faults(staging, manifest, progress)
+    manifest.faults = faults
+    if faults.isEmpty { return }
+    say("THE LEDGER IS NOT AS IT SHOULD BE, HERE AND WHERE IT WAS. Keep all earlier backups, and see `ceralacca log verify`:")
+    for fault in faults.prefix(BackupVerification.mostNamed) { say("FAULT   \(ASCII.escaped(fault))") }
   }
 
   private func isLinked(_ source: BackupSources.Source) -> Bool { unchanged(source) != nil }

@@ -53,6 +53,8 @@ struct BackupManifest: Codable {
   var hasKeys: Bool
   /// What of the queue's messages could not be read when the backup was made: `segment:offset:length`.
   var damaged: [String] = []
+  /// What else was wrong with ledger and log when the backup was made, in words; none in backups of before.
+  var faults: [String]?
   /// What is not in it, in words.
   var leftOut: [String]
   var folders: [Folder] = []

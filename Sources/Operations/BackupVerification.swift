@@ -15,7 +15,7 @@ public struct BackupVerification {
   private var remarks: [String] = []
 
   /// Faults that are named.
-  private static let mostNamed = 100
+  static let mostNamed = 100
 
   /// What was found, for machines.
   private struct Report: Encodable {
@@ -58,8 +58,28 @@ public struct BackupVerification {
     var verification = BackupVerification(folder: folder, manifest: try BackupManifest.read(folder).manifest)
     try verification.compareFiles(progress)
     // Where the files are not what they were, what is in them says nothing.
-    if verification.faults.isEmpty { try verification.look(progress) }
+    if verification.faults.isEmpty {
+      try verification.look(progress)
+      verification.tellApart()
+    }
     return verification
+  }
+
+  /// What is wrong with ledger and log in a backup that was just made, and so was wrong before.
+  static func faults(_ folder: String, _ manifest: BackupManifest, _ progress: @escaping (String) -> Void) throws -> [String] {
+    var verification = BackupVerification(folder: folder, manifest: manifest)
+    try verification.look(progress)
+    return verification.faults.map(verification.placed)
+  }
+
+  /// Words that are the same wherever the backup lies.
+  private func placed(_ fault: String) -> String { fault.replacingOccurrences(of: folder + "/", with: "") }
+
+  /// A fault that was there before is no reason to restore nothing.
+  private mutating func tellApart() {
+    let (known, found) = (Set(manifest.faults ?? []), faults)
+    remarks += found.filter { known.contains(placed($0)) }.map { "it was so before the backup: \($0)" }
+    faults = found.filter { !known.contains(placed($0)) }
   }
 
   /// Says what was found; ends where that is a fault.

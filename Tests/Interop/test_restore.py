@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 from interop.base import executable, poll, spawn, tail
-from interop.saving import EX_CANTCREAT, EX_IOERR, EX_UNAVAILABLE, GAMMA, Saving
+from interop.saving import EX_CANTCREAT, EX_DATAERR, EX_IOERR, EX_UNAVAILABLE, GAMMA, Saving
 
 NOBODY = 65534
 
@@ -215,3 +215,31 @@ class Restore(Saving):
         self.assertEqual(self.gateway.configuration.read_bytes(), text)
         self.assertFalse(half.exists() or (own.parent / f"{self.folder.name}-out").exists())
         self.gateway.start()
+
+    def test_log_that_was_not_whole(self):
+        """What was wrong before is said when the backup is made, and keeps nothing from being restored; what came later does."""
+        self._start()
+        self._submit(2, GAMMA)
+        self.gateway.stop()
+        ledger = sqlite3.connect(self.data / "ledger.sqlite", isolation_level=None)
+        row = ledger.execute("SELECT number FROM events ORDER BY number LIMIT 1 OFFSET 2").fetchone()[0]
+        guards = ledger.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'events'").fetchall()
+        for name, _ in guards:
+            ledger.execute(f"DROP TRIGGER {name}")
+        ledger.execute("UPDATE events SET at = at + 1000000 WHERE number = ?", [row])
+        for _, text in guards:
+            ledger.execute(text)
+        ledger.close()
+        backup = self._backup("one")
+        self.assertIn("NOT AS IT SHOULD BE", self.words)
+        faults = json.loads((backup / "backup.json").read_text())["faults"]
+        self.assertTrue(faults)
+        words = self._say("backup", "verify", backup, configured=False)
+        self.assertIn(f"it was so before the backup: {faults[0]}", words)
+        self.data.rename(self.folder / "lost")
+        self._say("restore", "--from", backup)
+        self.gateway.start()
+        # The same fault where none was noted is one of the backup.
+        listed = backup / "backup.json"
+        listed.write_text(json.dumps({**json.loads(listed.read_text()), "faults": []}))
+        self._say("backup", "verify", backup, configured=False, code=EX_DATAERR)
