@@ -235,7 +235,7 @@ public struct BackupCommand {
       // One that is missing was lost before: it is held.
       let data = configuration.dataDirectory
       guard let facts = FileFacts(original),
-        let copied = try files.copy(original, below: data, to: "\(staging)/\(path)", mode: 0o600, isSparse: true)
+        let copied = try files.copy(original, below: data, to: "\(staging)/\(path)", mode: 0o600, isSparse: true, passesOver: true)
       else { continue }
       manifest.files.append(
         BackupManifest.File(path: path, bytes: copied.bytes, sha256: copied.sha256, mode: facts.mode, modifiedAt: facts.modifiedAt))

@@ -40,6 +40,11 @@ struct BackupFiles {
   /// Octets between two syncs of a file: what it has in the kernel's hands must not grow beyond what others' syncs can bear.
   private static let syncBytes = 64 << 20
 
+  /// Octets of which all are given up when one cannot be read.
+  private static let sectorBytes = 4096
+
+  /// How a file is read; for tests.
+  var read: (FileHandle, Int) throws -> Data? = { try $0.read(upToCount: $1) }
   /// Told of every piece that was copied.
   var copied: (Int) throws -> Void = { _ in }
 
@@ -48,9 +53,10 @@ struct BackupFiles {
   /// - Parameters:
   ///   - below: a folder above the file of which nothing beneath is trusted to be no link.
   ///   - mode: permissions of the copy.
+  ///   - passesOver: what the disk does not give back becomes zeros, and all else is saved: for what has checksums of its own.
   ///   - isSparse: leaves out what is zeros: segments are made at their full length.
   func copy(
-    _ path: String, below: String? = nil, to destination: String, mode: Int, isSparse: Bool = false
+    _ path: String, below: String? = nil, to destination: String, mode: Int, isSparse: Bool = false, passesOver: Bool = false
   ) throws -> (bytes: Int, sha256: String)? {
     let source: FileHandle
     do { source = try BackupFiles.open(path, below: below) } catch {
@@ -63,7 +69,9 @@ struct BackupFiles {
       defer { try? target.close() }
       let digest = SHA256Stream()
       var (bytes, unsynced) = (0, 0)
-      while let piece = try source.read(upToCount: BackupFiles.pieceBytes), !piece.isEmpty {
+      let end = passesOver ? Int(try source.seekToEnd()) : 0
+      if passesOver { try source.seek(toOffset: 0) }
+      while let piece = try self.piece(of: source, at: bytes, end: end), !piece.isEmpty {
         digest.update([UInt8](piece))
         bytes += piece.count
         if isSparse, piece.allSatisfy({ $0 == 0 }) {
@@ -83,6 +91,23 @@ struct BackupFiles {
       try target.synchronize()
       return (bytes, Hex.encode(digest.finish()))
     } catch { throw BackupFiles.failed("copy", "\(path) to \(destination)", error) }
+  }
+
+  /// - Parameter end: up to where unreadable sectors become zeros; 0 for nowhere.
+  private func piece(of source: FileHandle, at place: Int, end: Int) throws -> Data? {
+    do { return try read(source, BackupFiles.pieceBytes) } catch {
+      if place >= end { throw error }
+      let last = min(place + BackupFiles.pieceBytes, end)
+      var piece = Data()
+      for start in stride(from: place, to: last, by: BackupFiles.sectorBytes) {
+        let count = min(BackupFiles.sectorBytes, last - start)
+        try source.seek(toOffset: UInt64(start))
+        let found = (try? read(source, count)) ?? Data()
+        piece += found + Data(count: count - found.count)
+      }
+      try source.seek(toOffset: UInt64(last))
+      return piece
+    }
   }
 
   /// The digest of a file; nil when it cannot be read whole.
