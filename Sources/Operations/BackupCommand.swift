@@ -32,6 +32,8 @@ public struct BackupCommand {
 
   /// Octets that are left free on the backup's disk, and that the ledger may grow by while it is copied.
   private static let marginBytes = 64 << 20
+  /// How often a seal's folder is listed again of which something went while it was copied.
+  private static let mostListings = 5
 
   private let wanted: Wanted
   private let configuration: GatewayConfiguration
@@ -290,24 +292,42 @@ public struct BackupCommand {
   private func copy(_ sources: BackupSources, _ files: BackupFiles, _ manifest: inout BackupManifest) throws {
     for folder in sources.folders { try BackupFiles.makeFolder("\(staging)/\(folder.path)") }
     manifest.folders += sources.folders
-    for source in sources.files {
-      let target = "\(staging)/\(source.path)"
-      // What it lends is read first: it may have been spoiled since, and this backup would hold nothing else.
-      if let known = unchanged(source), let since = wanted.since,
-        let lent = try files.digest("\(since)/\(source.path)"), lent.bytes == known.bytes, lent.sha256 == known.sha256,
-        (try? FileManager.default.linkItem(atPath: "\(since)/\(source.path)", toPath: target)) != nil
-      {
-        manifest.files.append(known)
-        continue
-      }
-      // What went meanwhile (an old list, a policy) is not missed; of seals, verification would say so.
-      guard let copied = try files.copy(source.from, below: source.top, to: target, mode: source.facts.mode & 0o600) else { continue }
-      manifest.files.append(
-        BackupManifest.File(
-          path: source.path, bytes: copied.bytes, sha256: copied.sha256, mode: source.facts.mode, modifiedAt: source.facts.modifiedAt,
-          origin: source.origin, owner: source.origin == nil ? nil : source.facts.owner,
-          group: source.origin == nil ? nil : source.facts.group))
+    var gone: Set<String> = []
+    for source in sources.files where try !copy(source, files, &manifest) {
+      // What went meanwhile (an old list, a policy) is not missed; but of a seal something has come instead.
+      if let seal = BackupSources.sealFolder(source.path) { gone.insert(seal) }
     }
+    for _ in 0..<BackupCommand.mostListings where !gone.isEmpty {
+      let (again, known) = (gone.sorted(), Set(manifest.files.map(\.path)))
+      gone = []
+      for seal in again {
+        var listed = BackupSources(configuration, withKeys: wanted.withKeys)
+        try listed.addSeal(seal)
+        for source in listed.files where !known.contains(source.path) {
+          if try !copy(source, files, &manifest) { gone.insert(seal) }
+        }
+      }
+    }
+  }
+
+  /// False when it is gone.
+  private func copy(_ source: BackupSources.Source, _ files: BackupFiles, _ manifest: inout BackupManifest) throws -> Bool {
+    let target = "\(staging)/\(source.path)"
+    // What it lends is read first: it may have been spoiled since, and this backup would hold nothing else.
+    if let known = unchanged(source), let since = wanted.since,
+      let lent = try files.digest("\(since)/\(source.path)"), lent.bytes == known.bytes, lent.sha256 == known.sha256,
+      (try? FileManager.default.linkItem(atPath: "\(since)/\(source.path)", toPath: target)) != nil
+    {
+      manifest.files.append(known)
+      return true
+    }
+    guard let copied = try files.copy(source.from, below: source.top, to: target, mode: source.facts.mode & 0o600) else { return false }
+    manifest.files.append(
+      BackupManifest.File(
+        path: source.path, bytes: copied.bytes, sha256: copied.sha256, mode: source.facts.mode, modifiedAt: source.facts.modifiedAt,
+        origin: source.origin, owner: source.origin == nil ? nil : source.facts.owner,
+        group: source.origin == nil ? nil : source.facts.group))
+    return true
   }
 
   // MARK: Its end

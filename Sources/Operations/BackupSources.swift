@@ -75,6 +75,18 @@ struct BackupSources {
     }
   }
 
+  /// The folder of the seal, below the backup's, in which that file lies; nil for other files.
+  static func sealFolder(_ path: String) -> String? {
+    let parts = path.split(separator: "/")
+    return parts.count > 3 && parts[1] == "seals" ? parts.prefix(3).joined(separator: "/") : nil
+  }
+
+  /// What a seal's folder has now.
+  mutating func addSeal(_ path: String) throws {
+    let name = String(path.dropFirst(BackupManifest.dataFolder.count + 1))
+    try add(name, below: configuration.dataDirectory, as: path, depth: 2) { _ in true }
+  }
+
   /// The number of the seal whose folder that is.
   private static func seal(_ path: String) -> Int64? {
     let parts = path.split(separator: "/")

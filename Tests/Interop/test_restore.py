@@ -243,3 +243,26 @@ class Restore(Saving):
         listed = backup / "backup.json"
         listed.write_text(json.dumps({**json.loads(listed.read_text()), "faults": []}))
         self._say("backup", "verify", backup, configured=False, code=EX_DATAERR)
+
+    def test_seal_that_is_renewed_meanwhile(self):
+        """What comes in place of a file of a seal that went while it was to be copied is in the backup."""
+        self._start()
+        self._submit(1, GAMMA)
+        self._say("seal", "now")
+        self.gateway.stop()
+        seal = next((self.data / "seals").iterdir())
+        old = seal / "evidence-1.er"
+        old.write_text("a record")
+        # It takes a while, and its name comes before the seals'.
+        with open(self.data / "filler", "wb") as filler:
+            filler.truncate(1 << 30)
+        backup = self.folder / "one"
+        child = spawn([executable(), "backup", "--to", backup, "--config", self.gateway.configuration], self.folder / "log")
+        poll((self.folder / "one.partial" / "data" / "filler").exists, 60, lambda: tail(self.folder / "log"), every=0.001)
+        child.send_signal(signal.SIGSTOP)
+        self.assertFalse((self.folder / "one.partial" / "data" / "seals" / seal.name / old.name).exists())
+        old.rename(seal / "evidence-2.er")
+        child.send_signal(signal.SIGCONT)
+        self.assertEqual(child.wait(120), 0, tail(self.folder / "log"))
+        self.assertEqual((backup / "data" / "seals" / seal.name / "evidence-2.er").read_text(), "a record")
+        self._say("backup", "verify", backup, configured=False)
