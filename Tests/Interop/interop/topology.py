@@ -140,8 +140,7 @@ class Topology(Gateway):
                 path.write_text(text + added.format(**self.values), encoding="utf-8")
         for script in re.findall(r"^```sh\n(.*?)^```", (copy / "README.md").read_text(encoding="utf-8"), re.S | re.M):
             if not script.startswith(("apt-get", "systemctl")):
-                environment = {**os.environ, "MAIL_CONFIG": str(self.etc / "postfix"), "PATH": os.environ["PATH"] + ":/usr/sbin"}
-                done = run(["bash", "-euo", "pipefail", "-c", script], cwd=copy, env=environment)
+                done = run(["bash", "-euo", "pipefail", "-c", script], cwd=copy, env=self._environment)
                 if done.returncode:
                     raise RuntimeError(f"{script}\n{done.stderr.decode(errors='replace')}")
         # Keys, certificates and lists, which each operator has of his own.
@@ -191,6 +190,11 @@ class Topology(Gateway):
 
         poll(answers, seconds, lambda: f"a greeting on port {port}; the gateway's last words:\n{tail(self.log)}")
 
+    @property
+    def _environment(self) -> dict[str, str]:
+        """What Postfix's commands need to find this instance."""
+        return {**os.environ, "MAIL_CONFIG": str(self.etc / "postfix"), "PATH": os.environ["PATH"] + ":/usr/sbin"}
+
     def _postfix(self, verb: str) -> None:
         done = run([find("postfix"), "-c", self.etc / "postfix", verb], seconds=60)
         if done.returncode:
@@ -211,14 +215,21 @@ class Topology(Gateway):
         master, self.master = self.master, None
         # What it leaves behind when it was told to stop and does not would hold the ports.
         below = [master, *descendants(master)]
+        in_order = self.etc / "postfix/stop-in-order"
         try:
-            self._postfix("stop")
-        except RuntimeError:
+            if in_order.exists():
+                done = run([in_order], seconds=90, env=self._environment)
+                assert done.returncode == 0, f"{in_order}: {done.stderr.decode()}\n{tail(self.mail_log)}"
+            else:
+                self._postfix("stop")
+        except (RuntimeError, AssertionError) as error:
             for pid in below:
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
+            if isinstance(error, AssertionError):
+                raise
         poll(lambda: not any(alive(pid) for pid in below), 30, "the end of Postfix")
 
     def start_dovecot(self) -> None:
