@@ -6,6 +6,7 @@ which every message that was answered 250 has exactly one of everything that is 
 """
 
 import collections
+import os
 import re
 import threading
 import time
@@ -425,7 +426,13 @@ class Examples(InteropTest):
             readme = (folder / "README.md").read_text(encoding="utf-8")
             maps = set(re.search(r"for map in ([\w ]+);", readme)[1].split())
             there = {each.rpartition("/")[2] for each in files if each.startswith("etc/postfix/")}
-            self.assertEqual(there - {"main.cf", "master.cf"}, maps)
+            # What systemd runs is a program, and no map.
+            units = [(folder / each).read_text() for each in files if each.startswith("etc/systemd/")]
+            programs = {each for each in there if any(f"=/etc/postfix/{each}\n" in unit for unit in units)}
+            for each in programs:
+                self.assertTrue(os.access(folder / "etc/postfix" / each, os.X_OK), f"{name}: {each} cannot be run")
+                self.assertIn(f"/etc/postfix/{each}", readme)
+            self.assertEqual(there - {"main.cf", "master.cf"} - programs, maps)
             used = (folder / "etc/postfix/main.cf").read_text() + (folder / "etc/postfix/master.cf").read_text()
             for each in maps:
                 self.assertIn(f"hash:/etc/postfix/{each}", used, f"{name}: the map {each} is not used")
