@@ -174,11 +174,11 @@ final class SMTPSession {
     if holds.isEmpty { connection.resume() } else { connection.pause() }
   }
 
-  /// Something that held the session is over: go on with what waits.
+  /// Something that held the session is over: go on with what waits, were it only the end of a BDAT whose octets are all taken.
   private func release(_ hold: Hold) {
     guard holds.remove(hold) != nil, !finished, holds.isEmpty else { return }
     renewDeadline()
-    if !backlog.isEmpty || smtp.hasOutput { processBacklog() }
+    processBacklog()
     settle()
   }
 

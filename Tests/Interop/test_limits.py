@@ -1,5 +1,6 @@
 """Limits of connections and of patience: silence, dripping, crowds, and what ten thousand idle connections cost."""
 
+import json
 import socket
 import time
 
@@ -115,6 +116,36 @@ class Patience(InteropTest):
                 self.assertEqual(wire.data(sent.octets).code, 250)
             reply = wire.command(MAIL)
             self.assertEqual((reply.code, reply.enhanced), (421, "4.7.0"), reply)
+
+
+class Memory(InteropTest):
+    """Bodies that are coming in take all the memory there is for them."""
+
+    def test_the_end_of_a_chunk_that_has_to_wait(self):
+        """Reading stops after octets that find no room, and goes on when they are in the spool: behind the last octet of a BDAT nothing
+        comes any more, and its answer does."""
+        sink = Sink()
+        self.addCleanup(sink.stop)
+        gateway = Gateway(sink.port, lambda yaml: yaml.limits(intakeMemoryMegabytes=4)).start()
+        self.addCleanup(gateway.stop)
+        held: list[Wire] = []
+        self.addCleanup(lambda: [each.close() for each in held])
+        line = b"q" * 98 + b"\r\n"
+        # 4,180,000 octets of 4,194,304; each body is less than a piece, so that it stays in memory until more of it comes.
+        for _ in range(20):
+            wire = gateway.trusted()
+            held.append(wire)
+            wire.envelope(ANNA, ["x@posta.example.test"])
+            wire.expect("DATA", 354)
+            wire.send(line * 2090)
+        status = [base.executable(), "status", "--json", "--config", gateway.configuration]
+        poll(lambda: json.loads(base.run(status).stdout)["storage"]["intakeBytes"] >= 4_170_000, 20, "the memory is all but taken")
+        for size in (40_000, 41_000, 70_000):
+            sent = compose.simple("Alla fine", ["x@posta.example.test"], body=line * (size // 100))
+            for sizes, pipelined in (([len(sent.octets)], False), ([len(sent.octets) // 2, 1], False), ([len(sent.octets) // 2, 1], True)):
+                with self.subTest(size=size, sizes=sizes, pipelined=pipelined), gateway.trusted(seconds=10) as wire:
+                    wire.envelope(ANNA, sent.recipients)
+                    self.assertEqual(wire.bdat(sent.octets, sizes, pipelined=pipelined).code, 250)
 
 
 class Crowd(InteropTest):
