@@ -1,6 +1,6 @@
 """A queue that does not fit into memory: what waits is in the ledger, and comes when it is due, or when somebody asks for it."""
 
-import socket
+import socketserver
 import threading
 from collections import Counter
 
@@ -96,39 +96,36 @@ class Long(InteropTest):
         self._all_arrive_once(100)
 
 
-class Mute:
+class Mute(socketserver.ThreadingTCPServer):
     """A next hop that greets when it may, answers EHLO, and never again."""
+
+    daemon_threads, block_on_close = True, False
 
     def __init__(self):
         self.may_greet, self.sessions = threading.Event(), 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(("127.0.0.1", 0), None)
+        self.port = self.server_address[1]
+        threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def stop(self) -> None:
         self.may_greet.set()
-        self._listener.close()
+        self.shutdown()
+        self.server_close()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            self.sessions += 1
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+    def verify_request(self, request, client_address) -> bool:
+        self.sessions += 1
+        return True
 
-    def _serve(self, client: socket.socket) -> None:
-        with client:
-            self.may_greet.wait(60)
-            try:
-                client.sendall(b"220 mute.example.test ESMTP\r\n")
-                if client.recv(1000):
-                    client.sendall(b"250 mute.example.test\r\n")
-                while client.recv(65536):
-                    pass
-            except OSError:
+    def finish_request(self, client, client_address) -> None:
+        self.may_greet.wait(60)
+        try:
+            client.sendall(b"220 mute.example.test ESMTP\r\n")
+            if client.recv(1000):
+                client.sendall(b"250 mute.example.test\r\n")
+            while client.recv(65536):
                 pass
+        except OSError:
+            pass
 
 
 class InLine(InteropTest):
