@@ -38,16 +38,21 @@ struct StreamTests {
     var writes = 0
     var mostQueued = 0
     var pauses = 0
+    var isPaused = false
     try withLoop { loop in
       try withPair(loop) { server, client in
         server.onRead = { bytes in
           server.write([Chunk(copying: bytes)]) { _ in
-            if server.bytesQueued < high / 2 { server.startReading() }
+            guard server.bytesQueued < high / 2 else { return }
+            isPaused = false
+            server.startReading()
           }
           mostQueued = max(mostQueued, server.bytesQueued)
           if server.bytesQueued > high {
             pauses += 1
+            isPaused = true
             server.stopReading()
+            client.startReading()
           }
         }
         server.onEnd = { server.closeAfterWrites() }
@@ -69,19 +74,16 @@ struct StreamTests {
           }
           if sentBytes == total { client.shutdown() }
         }
-        var reads = 0
+        // The reader begins, and goes on now and then, only when the other side has had to wait.
+        var nextStop = 20 << 20
         client.onRead = { bytes in
           received.update(bytes)
           receivedBytes += bytes.count
-          reads += 1
-          // A reader that dawdles, so that the other side has to wait.
-          if reads % 16 == 0 {
-            client.stopReading()
-            loop.timer(after: 1) { client.startReading() }
-          }
+          guard receivedBytes >= nextStop, nextStop <= 60 << 20 else { return }
+          nextStop += 20 << 20
+          if !isPaused { client.stopReading() }
         }
         client.onEnd = { loop.stop() }
-        client.startReading()
         feed()
       }
     }
