@@ -358,10 +358,11 @@ final class LaneDirectory: Sendable {
 
   func set(_ inboxes: [Mailbox<LaneMessage>]) { known.withLock { $0 = inboxes } }
 
-  /// Hands entries to the lanes that deliver them. The entries of one transaction stay together.
+  /// Hands entries, which are durable, to the lanes that deliver them. The entries of one transaction stay together.
   func dispatch(_ deliveries: [PendingDelivery]) {
-    if deliveries.isEmpty { return }
     let inboxes = self.inboxes
+    // The first lane takes messages before the last one runs. What is committed until then is in the pager's first pages.
+    if deliveries.isEmpty || inboxes.isEmpty { return }
     for (inbox, share) in zip(inboxes, Lane.shares(deliveries, of: inboxes.count)) where !share.isEmpty { inbox.send(.dispatch(share)) }
   }
 }

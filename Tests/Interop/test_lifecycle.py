@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 from interop import base, compose
@@ -484,6 +485,57 @@ class Manager(Life):
             while b"WATCHDOG=1" not in manager.recv(4096):
                 pass
 
+    def activate(self, gateway: Gateway, sockets: dict[str, socket.socket]) -> None:
+        """Starts it with sockets that listen already, as a service manager does."""
+        program = (
+            "import os,sys\n"
+            "names=sys.argv[1].split(':')\n"
+            "for at,given in enumerate(sys.argv[2].split(':')): os.dup2(int(given),50+at)\n"
+            "for at in range(len(names)): os.dup2(50+at,3+at)\n"
+            "os.environ.update(LISTEN_PID=str(os.getpid()),LISTEN_FDS=str(len(names)),LISTEN_FDNAMES=sys.argv[1])\n"
+            "os.execv(sys.argv[3],sys.argv[3:])\n"
+        )
+        given = [each.fileno() for each in sockets.values()]
+        gateway.process = spawn(
+            [
+                sys.executable, "-c", program, ":".join(sockets), ":".join(map(str, given)),
+                executable(), "serve", "--config", gateway.configuration,
+            ],
+            gateway.log, pass_fds=given,
+        )  # fmt: skip
+
+    def test_mail_that_waits_at_the_door(self):
+        """Who connected before the start is served as soon as one lane runs, when the others, here many, do not yet."""
+        gateway = Gateway(edit=lambda yaml: yaml.set("64", "lanes"))
+        self.addCleanup(gateway.stop)
+        sent: list = []
+        for _ in range(5):
+            door = socket.socket()
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            door.bind(("127.0.0.1", gateway.ports.trusted))
+            door.listen(50)
+            # The greeting comes once it runs.
+            clients = [threading.Thread(target=self.hand_in, args=(gateway, sent)) for _ in range(8)]
+            for client in clients:
+                client.start()
+            self.activate(gateway, {"x": door})
+            for client in clients:
+                client.join(90)
+            door.close()
+            self.assertEqual(gateway.stop(), 0, tail(gateway.log))
+        self.assertEqual(len(sent), 40)
+        gateway.start()
+        gateway.settled()
+        told = gateway.mailbox(ANNA).matching(lambda stored: stored.kind == "accettazione")
+        self.assertEqual(Counter(each.header.get("X-Riferimento-Message-ID") for each in told), Counter(each.message_id for each in sent))
+
+    def hand_in(self, gateway: Gateway, sent: list) -> None:
+        each = compose.simple("Alla porta", [ALDO])
+        with gateway.trusted(seconds=60) as wire:
+            wire.envelope(ANNA, [ALDO])
+            if wire.data(each.octets).code == 250:
+                sent.append(each)
+
     def test_socket_activation(self):
         """Sockets that the manager opened are taken by address and by name; connections made before the start are served."""
         gateway = Gateway(edit=two_lanes)
@@ -495,18 +547,7 @@ class Manager(Life):
             each.listen(50)
         early = socket.create_connection(("127.0.0.1", gateway.ports.trusted), 60)
 
-        program = (
-            "import os,sys\n"
-            "a,b=map(int,sys.argv[1:3])\n"
-            "a,b=os.dup2(a,50),os.dup2(b,51)\n"
-            "os.dup2(a,3);os.dup2(b,4)\n"
-            "os.environ.update(LISTEN_PID=str(os.getpid()),LISTEN_FDS='2',LISTEN_FDNAMES='x:submission')\n"
-            "os.execv(sys.argv[3],sys.argv[3:])\n"
-        )
-        gateway.process = spawn(
-            [sys.executable, "-c", program, trusted.fileno(), named.fileno(), executable(), "serve", "--config", gateway.configuration],
-            gateway.log, pass_fds=(trusted.fileno(), named.fileno()),
-        )
+        self.activate(gateway, {"x": trusted, "submission": named})
         self.assertTrue(early.recv(100).startswith(b"220 "), base.tail(gateway.log))
         early.close()
         with Wire(named.getsockname()[1]) as wire:

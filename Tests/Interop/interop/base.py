@@ -116,6 +116,8 @@ def free_block(count: int) -> int:
 
 _folders: list[Path] = []
 _children: list[subprocess.Popen] = []
+#: What nobody sends, and a program gets for a fault of its own.
+_CRASHES = {signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV}
 
 
 def new_folder(name: str) -> Path:
@@ -137,7 +139,7 @@ def spawn(arguments: list, log: Path, **options) -> subprocess.Popen:
 
 
 def end(child: subprocess.Popen, seconds: float = 20) -> int:
-    """Asks a child to end (SIGTERM), and makes it when it does not. Returns its exit code."""
+    """Asks a child to end (SIGTERM), and makes it when it does not. Returns its exit code; one that crashed is a failure."""
     if child.poll() is None:
         child.send_signal(signal.SIGTERM)
         try:
@@ -147,6 +149,8 @@ def end(child: subprocess.Popen, seconds: float = 20) -> int:
             child.wait(10)
     if child in _children:
         _children.remove(child)
+    if -child.returncode in _CRASHES:
+        raise AssertionError(f"{child.args} crashed: {signal.Signals(-child.returncode).name}")
     return child.returncode
 
 
@@ -174,7 +178,10 @@ def tail(path: Path, lines: int = 15) -> str:
 @atexit.register
 def _clean() -> None:
     for child in list(_children):
-        end(child, 10)
+        try:
+            end(child, 10)
+        except AssertionError as crash:
+            print(crash, file=sys.stderr)
     if os.environ.get("INTEROP_KEEP") == "1":
         for folder in _folders:
             print(f"kept: {folder}", file=sys.stderr)
