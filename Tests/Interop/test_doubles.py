@@ -9,7 +9,7 @@ from interop import compose
 from interop.base import note, poll
 from interop.case import InteropTest
 from interop.cutting import Line
-from interop.dovecot import Dovecot
+from interop.dovecot import AFTER_KILL, Dovecot
 from interop.guarded import EICAR, Guarded, Signatures, quarantine
 from interop.lab import ALDO, ANNA, BRUNO, SERVICE, Gateway
 from interop.postfix import Postfix
@@ -241,7 +241,7 @@ class Stops(Doubles):
             letters += [self.letter(ANNA, ALDO) for _ in range(size)]
             strike()
         for letter in letters:
-            self.arrives(letter, ANNA, ALDO)
+            self.arrives(letter, ANNA, ALDO, seconds=AFTER_KILL)
         found = len(re.findall("had succeeded", self.log()))
         note(f"found in a mailbox and not handed over again: {found}")
 

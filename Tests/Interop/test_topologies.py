@@ -14,6 +14,7 @@ import time
 from interop import base, compose, expect
 from interop.base import note, poll
 from interop.case import InteropTest
+from interop.dovecot import AFTER_KILL
 from interop.expect import Sent
 from interop.lab import ALDO, ANNA, BRUNO, service_mailbox
 from interop.mailboxes import Stored
@@ -274,7 +275,7 @@ class Way(InteropTest):
             )
             for load in loads:
                 load.stop()
-        here.settled()
+        here.settled(AFTER_KILL)
         answered = [len(load.answered) for load in loads]
         note(f"{here.name}: {answered} messages answered 250 of {[len(load.attempted) for load in loads]} begun")
         self.assertGreaterEqual(min(answered), 9)

@@ -182,6 +182,12 @@ class Dovecot:
         return run([find("doveadm"), "-c", self.configuration, "auth", "test", user, password]).returncode == 0
 
 
+#: Seconds that may pass after a `kill -9` until everything is delivered. The lock of a mailbox is a file with a process's number. Who was
+#: killed while it held one leaves it, and when that number is somebody else's by then, it counts for two minutes more; a question to
+#: the mailbox that waits for it is given up after one, and asked again.
+AFTER_KILL = 240
+
+
 def kill_dovecot(master: subprocess.Popen, run: Path) -> None:
     """`kill -9` of a Dovecot's master and of all that it started; returns when nobody listens at its sockets any more."""
     below = [master.pid, *descendants(master.pid)]
