@@ -15,6 +15,11 @@ ALONE = ("test_load", "test_limits", "test_scanner_faults", "test_scanner_swap",
 _BEGINS = re.compile(r"\[\d+/\d+\] (\S+)$")
 
 
+def _is_told(block: list[str]) -> bool:
+    """A test, or the failure of a class that could not be set up; not what a runner says before its first test."""
+    return bool(block) and (_BEGINS.match(block[0]) is not None or any(line.startswith("    FAILED") for line in block))
+
+
 class Run:
     """What all workers have said so far."""
 
@@ -63,11 +68,11 @@ def _work(runner: Path, options: list[str], modules: collections.deque, slot: in
         for line in child.stdout:
             line = line.rstrip("\n")
             if _BEGINS.match(line):
-                if block and _BEGINS.match(block[0]):
+                if _is_told(block):
                     run.tell(block)
                 block = [line]
             elif re.match(r"took \d+ s$", line) or line.startswith("FAILED ") or re.match(r"\d+ passed, \d+ failed", line):
-                if block and _BEGINS.match(block[0]):
+                if _is_told(block):
                     run.tell(block)
                 block = []
                 run.count(line)
