@@ -521,11 +521,10 @@ class Manager(Life):
             self.activate(gateway, {"x": door})
             for client in clients:
                 client.join(90)
+            gateway.settled()
             door.close()
             self.assertEqual(gateway.stop(), 0, tail(gateway.log))
         self.assertEqual(len(sent), 40)
-        gateway.start()
-        gateway.settled()
         told = gateway.mailbox(ANNA).matching(lambda stored: stored.kind == "accettazione")
         self.assertEqual(Counter(each.header.get("X-Riferimento-Message-ID") for each in told), Counter(each.message_id for each in sent))
 
