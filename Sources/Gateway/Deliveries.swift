@@ -356,6 +356,7 @@ final class Deliveries {
     if delivery.entry.route == .mailbox { noteDoubts(id, fates) }
     // What a report says is about an attempt of before.
     let fates = inDoubt(delivery.entry, isReport ? fates : fates + (leftOut.removeValue(forKey: id) ?? []))
+    doubtWhatWasPutOff(id, fates)
     // Receipts and rows of now would bear a time that cannot be believed: what was heard is kept until it can.
     if lane.shared.clock.distrust != nil, fates.contains(where: \.isFinal) {
       underway[id] = nil

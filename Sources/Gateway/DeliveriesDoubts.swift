@@ -66,7 +66,7 @@ extension Deliveries {
     leftOut[delivery.entry.id] = nil
     // Its report came while the quota was being asked.
     if let report = nextEarly(delivery.entry.id) { return attempted(delivery.entry.id, report.fates, isReport: true, report.reply) }
-    lane.shared.logger.info("a hand-over of which no answer was heard rests before it is made again (entry: \(delivery.entry.id))")
+    lane.shared.logger.info("a hand-over that was not confirmed rests before it is made again (entry: \(delivery.entry.id))")
     underway[delivery.entry.id] = nil
     var later = delivery
     later.entry.dueAt = max(now + 1, min(time, end))
@@ -84,7 +84,7 @@ extension Deliveries {
       let known = "entry: \(id), to: \(finding.recipient)"
       switch finding.word {
       case .found(let folder):
-        lane.shared.logger.notice("a hand-over of which no answer was heard had succeeded (\(known)): it is in the folder \(folder)")
+        lane.shared.logger.notice("a hand-over that was not confirmed had succeeded (\(known)): it is in the folder \(folder)")
         fates.append(RecipientFate(recipient: finding.recipient, outcome: .delivered("2.0.0 found in the mailbox, folder \(folder)")))
       case .absent:
         lane.shared.logger.info("a mailbox does not have what was in hand (\(known)): it is handed over")
@@ -128,5 +128,12 @@ extension Deliveries {
   /// Remembers for whom the answer did not come.
   func noteDoubts(_ id: String, _ fates: [RecipientFate]) {
     doubts.cutOff(id, for: fates.filter(\.isInDoubt).map(\.recipient), at: lane.shared.now().unixSeconds)
+  }
+
+  /// Has mailboxes asked, where they can be, before what their server put off is handed over again: it may be there. The sender is told
+  /// nothing of it: what a server says last holds.
+  func doubtWhatWasPutOff(_ id: String, _ fates: [RecipientFate]) {
+    guard lane.shared.mailboxSearch != nil else { return }
+    doubts.cutOff(id, for: fates.filter(\.wasGiven).map(\.recipient), at: lane.shared.now().unixSeconds, isOver: true)
   }
 }

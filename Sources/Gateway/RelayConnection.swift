@@ -21,6 +21,8 @@ final class RelayConnection {
   /// True when the next hop said something since the present job began.
   private var hasAnswered = false
   private var sending: BodySending?
+  /// True when the next hop has the whole message of the job, and LMTP has it deliver that by itself.
+  private var hasGiven = false
   /// The next hop as log lines name it: `host[address]:port`.
   private var relay = ""
 
@@ -152,7 +154,7 @@ final class RelayConnection {
     renew()
     job = next
     next.relay = relay
-    hasAnswered = false
+    (hasAnswered, hasGiven) = (false, false)
     smtp.start(
       DeliveryJob(
         sender: next.sender, recipients: next.recipients, bodyBytes: next.bytes, hasEightBit: next.hasEightBit,
@@ -202,6 +204,7 @@ final class RelayConnection {
       if !isLast { pump() }
     }
     guard isLast, !ended else { return }
+    hasGiven = hop.profile.kind == .lmtp
     // Not when the system has taken it: by then a next hop that knows the length (BDAT) may have answered, and its answer be read, before
     // we hear that the last octets are gone.
     smtp.bodySent(atLineStart: body.atLineStart)
@@ -227,7 +230,7 @@ final class RelayConnection {
     let words = "\(named) said: \(reply.summary)"
     switch outcome.verdict {
     case .delivered: return RecipientFate(recipient: outcome.recipient, outcome: .delivered(words))
-    case .transient: return RecipientFate(recipient: outcome.recipient, outcome: .later(words))
+    case .transient: return RecipientFate(recipient: outcome.recipient, outcome: .later(words), wasGiven: hasGiven)
     case .unanswered: return RecipientFate(recipient: outcome.recipient, outcome: .later(words), isInDoubt: true)
     case .permanent:
       let cause = DeliveryFailure.refused(code: reply.code, enhanced: reply.enhanced, text: reply.lines.joined(separator: " "))
@@ -274,7 +277,7 @@ final class RelayConnection {
         return open.finish(
           outcomes.map { outcome in
             switch outcome.verdict {
-            case .transient: RecipientFate(recipient: outcome.recipient, outcome: .later(reason))
+            case .transient: RecipientFate(recipient: outcome.recipient, outcome: .later(reason), wasGiven: hasGiven)
             case .unanswered: RecipientFate(recipient: outcome.recipient, outcome: .later(reason), isInDoubt: true)
             case .delivered, .permanent: fate(outcome)
             }

@@ -1,6 +1,7 @@
 /// Which messages of the queue a mailbox may have without our knowing it, since the word of its server (LMTP, RFC 2033) was not heard or
-/// was heard and lost: those in hand when an earlier process came to no orderly end, and those whose connection ended between the last
-/// octet and the answer. What is in doubt is not handed over before the mailbox was asked: otherwise the holder has it twice.
+/// was heard and lost: those in hand when an earlier process came to no orderly end, those whose connection ended between the last octet
+/// and the answer, and those that the server put off when it had all of them: Dovecot says 451 of a message whose file is there already,
+/// when it is stopped while it waits for an index. What is in doubt is not handed over before the mailbox was asked: otherwise the holder has it twice.
 ///
 /// An earlier process cannot say what it had in hand (a durable word for each hand-over would cost a commit), so all that was in the queue
 /// up to a time is in doubt for good; it is asked about before each attempt. For one lane.
@@ -57,8 +58,9 @@ public struct HandOverDoubts: Sendable {
     doubts[entry.id]?.recipients.contains(recipient) == true || (!isAsked && entry.createdAt <= horizon.createdBy)
   }
 
-  /// The answer for these recipients of an entry did not come.
-  public mutating func cutOff(_ entry: String, for recipients: [String], at now: Int64) {
+  /// The answer for these recipients of an entry did not come, or it is not to be relied on.
+  /// - Parameter isOver: true when the server has answered: it is storing nothing at this moment, and its mailboxes may be asked at once.
+  public mutating func cutOff(_ entry: String, for recipients: [String], at now: Int64, isOver: Bool = false) {
     if recipients.isEmpty { return }
     guard doubts[entry] != nil || doubts.count < capacity else {
       // More than can be remembered: all that there is by now is in doubt.
@@ -67,8 +69,10 @@ public struct HandOverDoubts: Sendable {
       doubts = [:]
       return
     }
-    doubts[entry, default: Doubt(recipients: [], askableAt: .min)].recipients.formUnion(recipients)
-    doubts[entry]?.askableAt = now + graceSeconds
+    var doubt = doubts[entry] ?? Doubt(recipients: [], askableAt: .min)
+    doubt.recipients.formUnion(recipients)
+    doubt.askableAt = max(doubt.askableAt, isOver ? now : now + graceSeconds)
+    doubts[entry] = doubt
   }
 
   /// The mailboxes of these recipients were asked and do not have it.

@@ -16,6 +16,9 @@ public struct RecipientFate: Sendable, Equatable {
   public var outcome: Outcome
   /// True of `later` when the next hop had the whole message and its word did not come: the recipient may have it all the same.
   public var isInDoubt: Bool
+  /// True of `later` when a server that delivers by itself (LMTP) had the whole message and put it off. One that fails, or is stopped,
+  /// between the file and its word puts off what is there.
+  public var wasGiven: Bool
 
   /// True when there is nothing to try again.
   public var isFinal: Bool {
@@ -26,9 +29,10 @@ public struct RecipientFate: Sendable, Equatable {
   }
 
   /// Says what became of a recipient.
-  public init(recipient: String, outcome: Outcome, isInDoubt: Bool = false) {
+  public init(recipient: String, outcome: Outcome, isInDoubt: Bool = false, wasGiven: Bool = false) {
     self.recipient = recipient
     self.outcome = outcome
     self.isInDoubt = isInDoubt
+    self.wasGiven = wasGiven
   }
 }

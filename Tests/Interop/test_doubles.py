@@ -95,6 +95,18 @@ class Cuts(Doubles):
         found = [self.details(letter, each)[0].startswith("2.0.0 found") for each in (ANNA, ALDO)]
         self.assertEqual(sorted(found), [False, True])
 
+    def test_it_is_denied(self):
+        """It is there, and the server says that it is not, as Dovecot does when it is stopped at the wrong moment."""
+        self.start(firstRetrySeconds=1)
+        self.lmtp.manner, self.lmtp.after = "deny", 1
+        letter = self.letter(ANNA, ALDO)
+        poll(lambda: self.lmtp.denials, 30, "a denial")
+        self.lmtp.manner = "pass"
+        self.arrives(letter, ANNA, ALDO)
+        found = [self.details(letter, each)[0].startswith("2.0.0 found") for each in (ANNA, ALDO)]
+        self.assertEqual(sorted(found), [False, True])
+        self.assertNotIn("rests before it is made again", self.log())
+
     def test_the_message_never_arrived(self):
         """Nobody can tell from the gateway's side; the mailbox can."""
         self.start()

@@ -60,6 +60,20 @@ import Testing
     #expect(!doubts.isOpen)
   }
 
+  /// A server that put off what it had is storing nothing any more; an answer that is still out is waited for all the same.
+  @Test func whatWasPutOffIsAskedAboutAtOnce() {
+    var doubts = Self.doubts()
+    let entry = Self.entry("e1")
+    doubts.cutOff("e1", for: ["a@x.test"], at: 2000, isOver: true)
+    #expect(doubts.standing(of: entry, for: entry.recipients, at: 2000) == .doubtful(["a@x.test"]))
+    #expect(doubts.isOpen)
+    doubts.cutOff("e1", for: ["b@x.test"], at: 2001)
+    doubts.cutOff("e1", for: ["a@x.test"], at: 2002, isOver: true)
+    #expect(doubts.standing(of: entry, for: ["b@x.test"], at: 2030) == .tooEarly(until: 2031))
+    doubts.isAbsent("e1", for: entry.recipients)
+    #expect(!doubts.isOpen)
+  }
+
   @Test func bothKindsWaitForTheLater() {
     var doubts = Self.doubts(createdBy: 1000)
     let entry = Self.entry("e1")

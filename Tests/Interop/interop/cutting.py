@@ -13,10 +13,11 @@ class Line:
 
     `pass`: never. `answer`: instead of the server's word on a message, from the `after`-th recipient on; it has the message by then.
     `message`: instead of the message's last octets, so that the server never has it; the gateway cannot know. `refuse`: at once.
+    Nothing is cut by `deny`: as `answer`, but the gateway hears 451 in place of the server's word.
     """
 
     def __init__(self, target: int):
-        self.target, self.manner, self.after, self.cuts = target, "pass", 0, 0
+        self.target, self.manner, self.after, self.cuts, self.denials = target, "pass", 0, 0, 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
@@ -91,10 +92,13 @@ class Line:
                         if self.manner == "answer" and state["answers"] >= self.after:
                             client.sendall(b"".join(lines[:number]))
                             return self._cut(client, server)
+                        if self.manner == "deny" and state["answers"] >= self.after:
+                            lines[number] = b"451 4.2.0 Internal error occurred\r\n"
+                            self.denials += 1
                         state["answers"] += 1
                     elif line.startswith(b"250 2.1.0"):
                         state["answers"] = 0
-                client.sendall(octets)
+                client.sendall(b"".join(lines))
         except OSError:
             pass
         finally:
