@@ -456,7 +456,7 @@ class CutsBehindPostfix(BehindPostfix):
         when it is back, and comes with its report."""
         for asks in (True, False):
             with self.subTest(asks=asks):
-                gateway, postfix = self.start(settings={"defer_transports": "virtual"}, cut=True, asks=asks, uncertainSeconds=6)
+                gateway, postfix = self.start(settings={"defer_transports": "virtual"}, cut=True, asks=asks, uncertainSeconds=15)
                 self.line.manner = "answer"
                 letter = self.post(gateway, [ANNA, ALDO])
                 poll(lambda: self.line.cuts, 30, "a cut of the line")
