@@ -1,7 +1,8 @@
 /// Which messages of the queue a mailbox may have without our knowing it, since the word of its server (LMTP, RFC 2033) was not heard or
 /// was heard and lost: those in hand when an earlier process came to no orderly end, those whose connection ended between the last octet
 /// and the answer, and those that the server put off when it had all of them: Dovecot says 451 of a message whose file is there already,
-/// when it is stopped while it waits for an index. What is in doubt is not handed over before the mailbox was asked: otherwise the holder has it twice.
+/// when it is stopped while it waits for an index. What is in doubt is not handed over before the mailbox was asked: otherwise the holder
+/// has it twice.
 ///
 /// An earlier process cannot say what it had in hand (a durable word for each hand-over would cost a commit), so all that was in the queue
 /// up to a time is in doubt for good; it is asked about before each attempt. For one lane.
